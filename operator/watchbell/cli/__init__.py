@@ -1,0 +1,1 @@
+"""The command line: `watchbell run` and what people ask beside it."""

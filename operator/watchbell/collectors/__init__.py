@@ -1,0 +1,1 @@
+"""Pods → incidents → messages: what is seen, what it means, whom it concerns."""

@@ -1,0 +1,1 @@
+"""EmailMessage → SMTP → result: queue, journal, retry, courier."""
