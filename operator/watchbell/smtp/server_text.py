@@ -1,0 +1,104 @@
+"""Text that came from the network, made fit for a status, a log line or a mail: cleaned, scrubbed of secrets, bounded.
+
+Comes after a reply was read and before anybody stores it. Pure. Servers echo bad commands, so even a reply can hold a password
+(reference: RFC 4954 §4, CWE-532); terminals and browsers act on control and bidi characters (CVE-2021-42574).
+"""
+
+import base64
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote, quote_plus
+
+from watchbell.api.sensitive import Sensitive
+
+ENTRY_LIMIT_BYTES = 1024
+CHAIN_LIMIT = 8
+MESSAGE_LIMIT_CHARS = 512
+_INPUT_LIMIT_CHARS = 64 * 1024
+_SHORT_SECRET_CHARS = 4
+_MASKS = ("[redacted]", "********")
+_UNFIT = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"})
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+def sanitise(text: str, secrets: Sequence[Sensitive] = (), limit_bytes: int = ENTRY_LIMIT_BYTES) -> str:
+    """`text` as one printable line of at most `limit_bytes` bytes of UTF-8, without any of `secrets` in clear, base64, URL or JSON form.
+
+    Undecodable bytes (surrogate escapes) are read as UTF-8 where they are, and become U+FFFD where they are not.
+    """
+    raw = _decoded(text[:_INPUT_LIMIT_CHARS])
+    line = _cleaned(_scrubbed(raw, secrets))
+    return _capped(_scrubbed(line, secrets), limit_bytes)
+
+
+def bounded_chain(entries: Sequence[str], secrets: Sequence[Sensitive] = ()) -> tuple[str, ...]:
+    """At most eight sanitised, non-empty entries without repetition, outermost first; the innermost ones are what is kept when it is too long."""
+    clean = list(dict.fromkeys(filter(None, (sanitise(entry, secrets) for entry in entries))))
+    return tuple(clean if len(clean) <= CHAIN_LIMIT else [clean[0], *clean[len(clean) - CHAIN_LIMIT + 1 :]])
+
+
+def one_line(message: str, secrets: Sequence[Sensitive] = ()) -> str:
+    """A sanitised message of at most 512 characters, cut with an ellipsis."""
+    clean = sanitise(message, secrets, 4 * MESSAGE_LIMIT_CHARS)
+    return clean if len(clean) <= MESSAGE_LIMIT_CHARS else clean[: MESSAGE_LIMIT_CHARS - 1] + "…"
+
+
+def guess_protocol(first_bytes: bytes) -> str:
+    """`HTTP`, `SSH`, `TLS` or empty: the only thing that is ever said of bytes that are not SMTP (they may be a secret of another service)."""
+    if first_bytes.startswith((b"HTTP/", b"<!DOCTYPE", b"<html")):
+        return "HTTP"
+    if first_bytes.startswith(b"SSH-"):
+        return "SSH"
+    return "TLS" if first_bytes[:2] in {b"\x15\x03", b"\x16\x03"} else ""
+
+
+def _decoded(text: str) -> str:
+    return _LONE_SURROGATE.sub("\ufffd", text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _cleaned(text: str) -> str:
+    return " ".join("".join(" " if unicodedata.category(c) in _UNFIT else c for c in text).split())
+
+
+def _capped(text: str, limit_bytes: int) -> str:
+    data = text.encode()
+    if len(data) <= limit_bytes:
+        return text
+    return data[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _scrubbed(text: str, secrets: Sequence[Sensitive]) -> str:
+    for secret in secrets:
+        if value := secret.reveal():
+            text = _without(text, value)
+    return text
+
+
+def _without(text: str, value: str) -> str:
+    mask = next((mask for mask in _MASKS if value not in mask), "…")
+    for pattern in _patterns(value):
+        text = pattern.sub(mask, text)
+    survives = len(value) >= _SHORT_SECRET_CHARS and value in text
+    return mask if survives else text
+
+
+def _patterns(value: str) -> Iterator[re.Pattern[str]]:
+    """Every shape in which the secret may come back; a very short one only where it stands alone, or it would eat every reply code."""
+    forms = {value, _cleaned(value), value.strip(), quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    for form in sorted(filter(None, forms), key=len, reverse=True):
+        escaped = re.escape(form)
+        yield re.compile(escaped if len(form) >= _SHORT_SECRET_CHARS else rf"(?<!\w){escaped}(?!\w)")
+    for core in _base64_cores(value.encode("utf-8", "surrogatepass")):
+        yield re.compile(rf"[A-Za-z0-9+/_-]*{re.escape(core)}[A-Za-z0-9+/_-]*={{0,2}}")
+
+
+def _base64_cores(value: bytes) -> Iterator[str]:
+    """The characters that are fixed by `value` wherever it stands in a longer encoded text such as `\\0user\\0password`, for each alignment."""
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + value).decode().rstrip("=")
+        core = encoded[-(-shift * 8 // 6) : (shift + len(value)) * 8 // 6]
+        if len(core) >= _SHORT_SECRET_CHARS:
+            yield core
+            yield core.replace("+", "-").replace("/", "_")
