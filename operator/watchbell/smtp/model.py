@@ -8,72 +8,33 @@ import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from watchbell.api.enums import Grant, Level, Mechanism, RecipientOutcome, StageName, StageResult, TlsMode
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 
-
-class TlsMode(StrEnum):
-    """How the connection is encrypted; never opportunistic (RFC 8314 §3)."""
-
-    START_TLS = "StartTLS"
-    IMPLICIT = "Implicit"
-    NONE = "None"
-
-
-class Mechanism(StrEnum):
-    """SASL mechanisms as `auth.mechanism` names them; `AUTO` picks the best that the server offers and the credentials fit."""
-
-    AUTO = "Auto"
-    PLAIN = "Plain"
-    LOGIN = "Login"
-    CRAM_MD5 = "CramMD5"
-    XOAUTH2 = "XOAuth2"
-    OAUTHBEARER = "OAuthBearer"
-    EXTERNAL = "External"
-
-
-class Grant(StrEnum):
-    """OAuth2 grants as `auth.oauth2.grant` names them (RFC 6749, RFC 7523)."""
-
-    CLIENT_CREDENTIALS = "ClientCredentials"
-    REFRESH_TOKEN = "RefreshToken"  # noqa: S105 - the name of a grant, not a secret
-    WORKLOAD_IDENTITY = "WorkloadIdentity"
-    GOOGLE_SERVICE_ACCOUNT = "GoogleServiceAccount"
-
-
-class Level(StrEnum):
-    """How far a probe goes."""
-
-    DISABLED = "Disabled"
-    CONNECT = "Connect"
-    TLS = "TLS"
-    AUTHENTICATE = "Authenticate"
-    SENDER = "Sender"
-
-
-class StageName(StrEnum):
-    """The stages in the order in which a session passes them (with StartTLS the greeting and the first EHLO come before TLS)."""
-
-    POLICY = "Policy"
-    RESOLVE = "Resolve"
-    CONNECT = "Connect"
-    TLS = "TLS"
-    GREETING = "Greeting"
-    HELLO = "Hello"
-    START_TLS = "StartTLS"
-    TOKEN = "Token"  # noqa: S105 - the name of a stage
-    AUTHENTICATE = "Authenticate"
-    SENDER = "Sender"
-    RECIPIENT = "Recipient"
-    DATA = "Data"
-
-
-class StageResult(StrEnum):
-    """What became of a stage."""
-
-    PASSED = "Passed"
-    FAILED = "Failed"
-    SKIPPED = "Skipped"
+__all__ = [
+    "AuthPlan",
+    "Envelope",
+    "Fault",
+    "Grant",
+    "Level",
+    "Mechanism",
+    "OAuthPlan",
+    "ProbeReport",
+    "RecipientOutcome",
+    "RecipientResult",
+    "Relay",
+    "RetryClass",
+    "ServerFacts",
+    "StageName",
+    "StageReport",
+    "StageResult",
+    "SubmitReport",
+    "Timeouts",
+    "TlsFacts",
+    "TlsMode",
+    "TlsPlan",
+]
 
 
 class RetryClass(StrEnum):
@@ -263,15 +224,6 @@ class Envelope:
     mail_from: str
     recipients: tuple[str, ...]
     needs_smtputf8: bool = False
-
-
-class RecipientOutcome(StrEnum):
-    """What SMTP told about one recipient; `ACCEPTED` is by the first hop and never means delivered."""
-
-    ACCEPTED = "Accepted"
-    REFUSED = "Refused"
-    DEFERRED = "Deferred"
-    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
