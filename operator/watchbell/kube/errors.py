@@ -73,6 +73,10 @@ class Unreachable(ApiError):
         super().__init__(0, "Unreachable", message)
 
 
+class StreamCut(Unreachable):
+    """A watch that was established was cut, or fell silent for too long; what came before counts."""
+
+
 class _Cause(msgspec.Struct):
     field: str = ""
     message: str = ""

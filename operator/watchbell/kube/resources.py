@@ -3,7 +3,9 @@
 Built-in kinds are constants; our own come from `custom(plural)`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 from urllib.parse import quote
 
 from watchbell.api.names import GROUP, VERSION
@@ -53,3 +55,38 @@ SELF_SUBJECT_ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjec
 def custom(plural: str, *, namespaced: bool = True) -> Resource:
     """One of our own kinds."""
     return Resource(GROUP, VERSION, plural, namespaced)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """One very object (the `uid` tells it from a later one of the same name); `namespace` None for kinds without one."""
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str | None = None
+    uid: str = ""
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Of an object as the API gives it."""
+        meta = body["metadata"]
+        return cls(body["apiVersion"], body["kind"], meta["name"], meta.get("namespace"), meta.get("uid", ""))
+
+    def as_regarding(self) -> dict[str, str]:
+        """As an Event names its object."""
+        return {key: value for key, value in self._named().items() if value}
+
+    def as_owner(self) -> dict[str, Any]:
+        """As an owned object names its controller; never blocks the owner's deletion."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+        }
+
+    def _named(self) -> dict[str, str]:
+        named = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name}
+        return named | {"namespace": self.namespace or "", "uid": self.uid}

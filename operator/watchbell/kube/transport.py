@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from watchbell.kube.access import Access, AccessError
-from watchbell.kube.errors import ApiError, ServerError, Throttled, Unreachable, error_from_response
+from watchbell.kube.errors import ApiError, ServerError, StreamCut, Throttled, Unreachable, error_from_response
 
 CALL_CONNECTIONS_MAX = 32
 BODY_MAX_BYTES = 128 * 1024 * 1024
@@ -103,23 +103,33 @@ class Transport:
 
     @contextlib.asynccontextmanager
     async def stream(self, call: Call, *, stall_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The lines of a long answer, whole ones only. A silence of `stall_s`, a cut or a reset raises Unreachable; a clean end ends."""
-        if self._streams is None:
-            self._streams = self._session(0)
-        try:
-            async with self._streams.request(
-                call.method,
-                self._url(call),
-                headers=await self._headers(call),
-                server_hostname=self._access.server_name,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._deadline_s, sock_read=stall_s),
-            ) as response:
-                self._count(call, response.status)
+        """The lines of a long answer, whole ones only; a clean end ends them.
+
+        Raises Unreachable when it cannot be opened within the deadline, StreamCut on a cut or a silence of `stall_s` later on.
+        """
+        async with await self._open(call, stall_s) as response:
+            self._count(call, response.status)
+            try:
                 if response.status >= 300:
                     body = await response.content.read(_ERROR_BODY_MAX_BYTES)
                     raise error_from_response(response.status, body, response.headers.get("Retry-After"))
                 yield _lines(response.content)
+            except (aiohttp.ClientError, OSError) as error:
+                raise StreamCut(f"The watch of {call.path} was cut: {_text(error)}") from error
+
+    async def _open(self, call: Call, stall_s: float) -> aiohttp.ClientResponse:
+        if self._streams is None:
+            self._streams = self._session(0)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._streams.request(
+                    call.method,
+                    self._url(call),
+                    headers=await self._headers(call),
+                    server_hostname=self._access.server_name,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._deadline_s, sock_read=stall_s),
+                )
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(call, error) from error
 
@@ -168,12 +178,15 @@ class Transport:
 
     def _unreachable(self, call: Call, error: Exception) -> Unreachable:
         self._count(call, 0)
-        text = " ".join(str(error).split()) or type(error).__name__
-        return Unreachable(f"{self._access.server} cannot be reached: {text[:400]}")
+        return Unreachable(f"{self._access.server} cannot be reached: {_text(error)}")
 
     def _count(self, call: Call, code: int) -> None:
         if self._on_request is not None:
             self._on_request(call.verb, code)
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
