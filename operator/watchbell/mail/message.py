@@ -1,0 +1,262 @@
+"""From a draft to the bytes that go on the wire: the last pure stage before the outbox.
+
+Before: a rendered subject, text and HTML, and checked mailboxes. After: the outbox keeps the bytes and hands the same ones to every attempt, so
+building is deterministic: identifier, date and boundary come from the draft. Not known here: envelopes, Bcc, servers.
+
+The standard library's `EmailMessage` takes 0.8 ms for a mail of 3 KB; this writer takes about a tenth of that (`tests/unit/test_mail_cost.py`)
+and the tests read its output back with the standard library's parser.
+"""
+
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from watchbell.mail import headers
+from watchbell.mail.address import AddressProblem, Mailbox, wire_address, wire_domain
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_SUBJECT_CHARACTERS = 998
+MAX_MAILBOXES = 500
+MAX_EXTRA_HEADERS = 32
+
+# MS-OXCMAIL: not `All`, which would suppress reports of non-delivery too.
+SUPPRESSED_ANSWERS = "OOF, AutoReply, DR, RN, NRN"
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,200}@(?:[A-Za-z0-9.-]{1,255}|\[[A-Za-z0-9.:]{1,64}\])>")
+_LIST_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
+_EXTRA_NAME = re.compile(r"(?:X-[A-Za-z0-9-]{1,74}|List-[A-Za-z]{1,40}|Reply-To|Feedback-ID|Importance)", re.IGNORECASE)
+_NEWLINE = re.compile(r"\r\n?|\n")
+_ASCII = bytes(range(128))
+
+
+class Importance(StrEnum):
+    """How a mail program should show the mail; the values are those of `priority` in the API."""
+
+    HIGH = "High"
+    NORMAL = "Normal"
+    LOW = "Low"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageProblem:
+    """What cannot become a mail: the field of the draft, and one sentence about it."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that a mail is made of. `date` is aware; `message_id` and `thread_root` come from the functions below; Bcc is never a header."""
+
+    sender: Mailbox
+    to: tuple[Mailbox, ...]
+    subject: str
+    text: str
+    message_id: str
+    date: datetime
+    html: str = ""
+    cc: tuple[Mailbox, ...] = ()
+    reply_to: Mailbox | None = None
+    thread_root: str = ""
+    importance: Importance = Importance.NORMAL
+    list_id: str = ""
+    extra_headers: tuple[tuple[str, str], ...] = ()
+
+
+class _RefusedError(Exception):
+    """Carries a problem from the depth of a header to `build`; never leaves this module."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(field)
+        self.problem = MessageProblem(field, message)
+
+
+def build(draft: Draft) -> bytes | MessageProblem:
+    """The whole message: CRLF line ends, 7-bit, lines of at most 998 bytes (RFC 5322 §2.1.1), not yet dot-stuffed.
+
+    Only an address whose local part is beyond ASCII puts raw UTF-8 into its header (RFC 6532), as `WireAddress.needs_smtputf8` has told.
+    Of a header that both a field of the draft and `extra_headers` set, the field wins.
+    """
+    try:
+        lines = dict(_draft_headers(draft))
+        for name, value in _extra_headers(draft.extra_headers, {name.lower() for name in lines}):
+            lines[name] = headers.unstructured(name, value)
+        body_type, body = _body(draft)
+    except _RefusedError as refused:
+        return refused.problem
+    lines["MIME-Version"] = "MIME-Version: 1.0\r\n"
+    block = "".join(lines.values()).encode() + body_type
+    if not headers.is_block_sound(block, [*lines, *_type_names(body_type)], allow_utf8=not block.isascii()):
+        return MessageProblem("headers", "the finished header block does not hold exactly the headers that were put in")
+    return block + b"\r\n" + body
+
+
+def message_id(seed_parts: Sequence[str], domain: str) -> str:
+    """`<32 hex digits@domain>`: equal seeds give the same identifier, so every retry of a mail carries the same one. Raises ValueError for a bad domain."""
+    return f"<{_digest(seed_parts)}@{_identifier_domain(domain)}>"
+
+
+def thread_root(key: str, domain: str) -> str:
+    """The identifier of a mail that never was, to which all mails of one thread refer: relays may replace a real Message-ID (SES does)."""
+    return f"<alert-{_digest((key,))}@{_identifier_domain(domain)}>"
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _identifier_domain(domain: str) -> str:
+    encoded = wire_domain(domain)
+    if isinstance(encoded, AddressProblem):
+        raise ValueError(encoded.message)
+    return encoded
+
+
+def _draft_headers(draft: Draft) -> Iterator[tuple[str, str]]:
+    if len(draft.to) + len(draft.cc) > MAX_MAILBOXES:
+        raise _RefusedError("to", f"has more than {MAX_MAILBOXES} mailboxes")
+    yield "From", _mailboxes("From", "from", (draft.sender,))
+    yield "To", _mailboxes("To", "to", draft.to) if draft.to else "To: undisclosed-recipients:;\r\n"
+    if draft.cc:
+        yield "Cc", _mailboxes("Cc", "cc", draft.cc)
+    if draft.reply_to is not None:
+        yield "Reply-To", _mailboxes("Reply-To", "replyTo", (draft.reply_to,))
+    subject = _subject(draft.subject)
+    yield "Subject", headers.unstructured("Subject", subject)
+    yield "Date", f"Date: {_date(draft.date)}\r\n"
+    yield "Message-ID", f"Message-ID: {_identifier('messageID', draft.message_id)}\r\n"
+    if draft.thread_root:
+        yield from _thread_headers(_identifier("threadRoot", draft.thread_root), subject)
+    yield "Auto-Submitted", "Auto-Submitted: auto-generated\r\n"  # RFC 3834 §5
+    yield "X-Auto-Response-Suppress", f"X-Auto-Response-Suppress: {SUPPRESSED_ANSWERS}\r\n"
+    if draft.list_id:
+        yield "List-Id", _list_id(draft.list_id)
+    yield from _importance_headers(draft.importance)
+
+
+def _mailboxes(header: str, field: str, mailboxes: Sequence[Mailbox]) -> str:
+    return headers.listing(header, [_mailbox(field, mailbox, len(header) + 2) for mailbox in mailboxes])
+
+
+def _mailbox(field: str, mailbox: Mailbox, offset: int) -> str:
+    wire = wire_address(mailbox.address)
+    if isinstance(wire, AddressProblem):
+        raise _RefusedError(field, wire.message)
+    if not mailbox.name:
+        return wire.text
+    name = _value(field, mailbox.name)
+    return f"{headers.phrase(name, offset)} <{wire.text}>" if name else wire.text
+
+
+def _subject(text: str) -> str:
+    if len(text) > MAX_SUBJECT_CHARACTERS:
+        raise _RefusedError("subject", f"is longer than {MAX_SUBJECT_CHARACTERS} characters")
+    return _value("subject", text)
+
+
+def _value(field: str, value: str) -> str:
+    if problem := headers.value_problem(value):
+        raise _RefusedError(field, problem)
+    return value.strip()
+
+
+def _identifier(field: str, value: str) -> str:
+    if not _MESSAGE_ID.fullmatch(value):
+        raise _RefusedError(field, "is not of the form <letters-and-digits@example.org>")
+    return value
+
+
+def _thread_headers(root: str, subject: str) -> Iterator[tuple[str, str]]:
+    yield "In-Reply-To", f"In-Reply-To: {root}\r\n"
+    yield "References", f"References: {root}\r\n"
+    yield "Thread-Topic", headers.unstructured("Thread-Topic", subject.removeprefix("Re: "))
+
+
+def _list_id(value: str) -> str:
+    if not _LIST_ID.fullmatch(value):
+        raise _RefusedError("listID", "is not of the form name.example.org (letters, digits, dots and hyphens)")
+    return f"List-Id: <{value}>\r\n"
+
+
+def _importance_headers(importance: Importance) -> Iterator[tuple[str, str]]:
+    match importance:
+        case Importance.HIGH:
+            yield "Importance", "Importance: high\r\n"
+            yield "X-Priority", "X-Priority: 1\r\n"
+        case Importance.LOW:
+            yield "Importance", "Importance: low\r\n"
+            yield "X-Priority", "X-Priority: 5\r\n"
+        case Importance.NORMAL:
+            return
+
+
+def _extra_headers(extra: Sequence[tuple[str, str]], taken: set[str]) -> Iterator[tuple[str, str]]:
+    if len(extra) > MAX_EXTRA_HEADERS:
+        raise _RefusedError("headers", f"has more than {MAX_EXTRA_HEADERS} entries")
+    seen: set[str] = set()
+    for name, value in extra:
+        if not _EXTRA_NAME.fullmatch(name):
+            raise _RefusedError(f"headers[{name[:80]!a}]", "may not be set: only X-*, List-*, Reply-To, Feedback-ID and Importance may")
+        if name.lower() in seen:
+            raise _RefusedError(f"headers[{name}]", "is set twice")
+        seen.add(name.lower())
+        checked = _value(f"headers[{name}]", value)
+        if name.lower() not in taken:
+            yield name, checked
+
+
+def _date(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError("the date of a draft must be aware")
+    utc = moment.astimezone(UTC)
+    return f"{_DAYS[utc.weekday()]}, {utc.day:02} {_MONTHS[utc.month - 1]} {utc.year:04} {utc:%H:%M:%S} +0000"
+
+
+def _body(draft: Draft) -> tuple[bytes, bytes]:
+    """Header lines of the content, and the content: text alone, HTML alone, or both with the text first (RFC 2046 §5.1.4)."""
+    parts = [_part("plain", draft.text)] if draft.text or not draft.html else []
+    if draft.html:
+        parts.append(_part("html", draft.html))
+    if len(parts) == 1:
+        return parts[0]
+    # `=_` occurs in neither quoted-printable nor base64 (RFC 2045 §6.7), so no part can hold the boundary.
+    boundary = f"=_{hashlib.sha256(draft.message_id.encode()).hexdigest()[:24]}".encode()
+    body = b"".join(b"--" + boundary + b"\r\n" + head + b"\r\n" + content for head, content in parts)
+    return b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n', body + b"--" + boundary + b"--\r\n"
+
+
+def _type_names(body_type: bytes) -> tuple[str, ...]:
+    return ("Content-Type",) if body_type.startswith(b"Content-Type: multipart/") else ("Content-Type", "Content-Transfer-Encoding")
+
+
+def _part(subtype: str, body: str) -> tuple[bytes, bytes]:
+    field = "text" if subtype == "plain" else "html"
+    if "\0" in body:
+        raise _RefusedError(field, "contains the character U+0000")
+    try:
+        raw = _NEWLINE.sub("\r\n", body).encode()
+    except UnicodeEncodeError:
+        raise _RefusedError(field, "contains half of a surrogate pair, which is not a character") from None
+    if len(raw) > MAX_BODY_BYTES:
+        raise _RefusedError(field, f"is larger than {MAX_BODY_BYTES} bytes")
+    if not raw.endswith(b"\r\n"):
+        raw += b"\r\n"
+    encoding, content = _encoded(raw)
+    head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n"
+    return head.encode(), content
+
+
+def _encoded(raw: bytes) -> tuple[str, bytes]:
+    """The shorter of quoted-printable (3 bytes for each beyond ASCII) and base64 (4 for 3): both 7-bit, in lines of at most 76."""
+    beyond_ascii = len(raw.translate(None, _ASCII))
+    if beyond_ascii * 6 <= len(raw):
+        return "quoted-printable", binascii.b2a_qp(raw, istext=True)
+    lines = (binascii.b2a_base64(raw[start : start + 57], newline=False) for start in range(0, len(raw), 57))
+    return "base64", b"\r\n".join(lines) + b"\r\n"
