@@ -70,7 +70,12 @@ def _told_by_socket(cause: BaseException, chain: tuple[str, ...]) -> Breakage | 
         case BrokenPipeError():
             return Breakage(BreakageKind.ERRNO, "EPIPE", chain=chain)
         case OSError() if cause.errno:
-            return Breakage(BreakageKind.ERRNO, errno.errorcode.get(cause.errno, str(cause.errno)), text=cause.strerror or "", chain=chain)
+            return Breakage(
+                BreakageKind.ERRNO,
+                errno.errorcode.get(cause.errno, str(cause.errno)),
+                text=cause.strerror or "",
+                chain=chain,
+            )
         case TimeoutError():
             return Breakage(BreakageKind.TIMEOUT, chain=chain)
         case EOFError():

@@ -18,14 +18,13 @@ class Nature:
     is_permanent: bool | None
 
 
-def _all(retry: RetryClass, is_permanent: bool | None, *reasons: Reason) -> dict[Reason, Nature]:  # noqa: FBT001 - a column of the table
+def _all(retry: RetryClass, *reasons: Reason, is_permanent: bool | None) -> dict[Reason, Nature]:
     return dict.fromkeys(reasons, Nature(retry, is_permanent))
 
 
 NATURES: Mapping[Reason, Nature] = {
     **_all(
         RetryClass.A,
-        False,
         Reason.DNS_TEMPORARY_FAILURE,
         Reason.CONNECTION_REFUSED,
         Reason.CONNECTION_RESET,
@@ -33,10 +32,10 @@ NATURES: Mapping[Reason, Nature] = {
         Reason.COMMAND_TIMED_OUT,
         Reason.OAUTH_UNAVAILABLE,
         Reason.TEMPORARY_FAILURE,
+        is_permanent=False,
     ),
     **_all(
         RetryClass.B,
-        False,
         Reason.CONNECTION_TIMED_OUT,
         Reason.NO_ROUTE_TO_HOST,
         Reason.TLS_HANDSHAKE_FAILED,
@@ -47,12 +46,12 @@ NATURES: Mapping[Reason, Nature] = {
         Reason.RATE_LIMITED,
         Reason.PROTOCOL_VIOLATION,
         Reason.DELIVERY_OUTCOME_UNKNOWN,
+        is_permanent=False,
     ),
-    **_all(RetryClass.B, True, Reason.HOST_NOT_FOUND),
-    **_all(RetryClass.B, None, Reason.STARTTLS_UNAVAILABLE, Reason.MAILBOX_FULL),
+    **_all(RetryClass.B, Reason.HOST_NOT_FOUND, is_permanent=True),
+    **_all(RetryClass.B, Reason.STARTTLS_UNAVAILABLE, Reason.MAILBOX_FULL, is_permanent=None),
     **_all(
         RetryClass.C,
-        True,
         Reason.HOST_HAS_NO_ADDRESS,
         Reason.INVALID_HOST,
         Reason.DESTINATION_NOT_ALLOWED,
@@ -101,16 +100,17 @@ NATURES: Mapping[Reason, Nature] = {
         Reason.PROVIDER_ACCOUNT_RESTRICTED,
         Reason.DOMAIN_AUTHENTICATION_FAILED,
         Reason.PERMANENT_FAILURE,
+        is_permanent=True,
     ),
     **_all(
         RetryClass.NEVER,
-        True,
         Reason.MESSAGE_TOO_LARGE,
         Reason.RECIPIENT_UNKNOWN,
         Reason.ADDRESS_NOT_SUPPORTED,
         Reason.CONTENT_REJECTED,
+        is_permanent=True,
     ),
-    **_all(RetryClass.GREYLIST, False, Reason.GREYLISTED),
-    **_all(RetryClass.NOW, False, Reason.TOO_MANY_RECIPIENTS),
-    **_all(RetryClass.D, False, Reason.QUOTA_EXCEEDED),
+    **_all(RetryClass.GREYLIST, Reason.GREYLISTED, is_permanent=False),
+    **_all(RetryClass.NOW, Reason.TOO_MANY_RECIPIENTS, is_permanent=False),
+    **_all(RetryClass.D, Reason.QUOTA_EXCEEDED, is_permanent=False),
 }

@@ -1,7 +1,7 @@
 """What is known of well-known mail providers: their limits, ports and the traps that a spec can be warned of before anything is tried.
 
-Read by connectors (defaults for `limits`, warnings) and by `remedies`. Pure data. Numbers are the providers' published ones, as of 2026; a number that is
-not published is 0, which means "not known here".
+Read by connectors (defaults for `limits`, warnings) and by `remedies`. Pure data. Numbers are the providers' published ones, as of 2026; a number
+that is not published is 0, which means "not known here".
 """
 
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ class Provider:
     port: int
     tls_mode: TlsMode
     limits: Limits
-    password_warning: str = ""
+    login_warning: str = ""
     username: str = ""
     hint: str = ""
 
 
 _MIB = 1024 * 1024
-_MICROSOFT_TOKEN = (
+_LOGINS_CHANGE = (
     "Microsoft switches password logins for SMTP AUTH off by default at the end of December 2026: "
     "use spec.auth.oauth2 with the permission SMTP.SendAsApp."
 )
@@ -60,7 +60,7 @@ PROVIDERS: tuple[Provider, ...] = (
         Limits(
             messages_per_minute=30, recipients_per_message=500, recipients_per_day=10_000, connections=3, message_bytes=25 * _MIB
         ),
-        password_warning=_MICROSOFT_TOKEN,
+        login_warning=_LOGINS_CHANGE,
         hint="The From address must be the login's mailbox, an alias of it, or one with Send As rights.",
     ),
     Provider(
@@ -69,7 +69,7 @@ PROVIDERS: tuple[Provider, ...] = (
         587,
         TlsMode.START_TLS,
         Limits(messages_per_day=300, recipients_per_message=100),
-        password_warning="Outlook.com has taken no passwords for SMTP since 16 September 2024: use spec.auth.oauth2.",
+        login_warning="Outlook.com has taken no passwords for SMTP since 16 September 2024: use spec.auth.oauth2.",
     ),
     Provider(
         "Google Workspace SMTP relay",
@@ -85,7 +85,7 @@ PROVIDERS: tuple[Provider, ...] = (
         465,
         TlsMode.IMPLICIT,
         Limits(messages_per_day=500, recipients_per_message=100, recipients_per_day=10_000, message_bytes=25 * _MIB),
-        password_warning="Gmail takes no account passwords: use an app password (16 letters, needs 2-step verification) or spec.auth.oauth2.",
+        login_warning="Gmail takes no account passwords: use an app password (16 letters, needs 2-step verification) or spec.auth.oauth2.",
     ),
     Provider(
         "Amazon SES",
@@ -148,11 +148,13 @@ def warnings(host: str, username: str, mail_from: str, *, has_password: bool) ->
     known = provider_of(host)
     if known is None:
         return ()
-    told = [known.password_warning] if has_password and known.password_warning else []
+    told = [known.login_warning] if has_password and known.login_warning else []
     if known.username and has_password and username != known.username:
         told.append(known.hint)
     if _is_foreign_sender(known, username, mail_from):
-        told.append(f"{known.name} usually refuses a From address ({mail_from}) that is not the login's own ({username}).")
+        told.append(
+            f"{known.name} usually refuses a From address ({mail_from}) that is not the login's own ({username})."
+        )
     return tuple(told)
 
 

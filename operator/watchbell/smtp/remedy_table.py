@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sentences and commands are kept whole, so that they can be searched for
 """The sentences of `remedies`: one entry for each reason that a fault may carry, the likeliest remedy first.
 
 Pure data. Placeholders in braces are filled by `remedies`; `$UPPER_CASE` names are shell variables for the reader. Field names as in the API.
@@ -5,7 +6,7 @@ Pure data. Placeholders in braces are filled by `remedies`; `$UPPER_CASE` names 
 
 from collections.abc import Mapping
 
-from watchbell.api.reasons import Reason as R
+from watchbell.api.reasons import Reason as R  # noqa: N817 - tables are read by their columns
 
 _ASK_FOR_EGRESS_IP = (
     "Find the address that the server sees: kubectl -n $OPERATOR_NAMESPACE run egress --rm -it --restart=Never "
@@ -124,7 +125,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     ),
     R.STARTTLS_NOT_OFFERED: (
         "Use spec.tls.mode: Implicit with port 465; or enable STARTTLS on the server.",
-        "If other clients are offered STARTTLS there, a firewall (Cisco PIX/ASA \"fixup\", a mail proxy) removes it. Encryption is never switched off silently here.",
+        'If other clients are offered STARTTLS there, a firewall (Cisco PIX/ASA "fixup", a mail proxy) removes it. Encryption is never switched off silently here.',
     ),
     R.STARTTLS_STRIPPED: (
         "A firewall rewrites the dialogue (Cisco PIX/ASA: no inspect esmtp). Use spec.tls.mode: Implicit with port 465.",

@@ -86,7 +86,15 @@ def _without(text: str, value: str) -> str:
 
 def _patterns(value: str) -> Iterator[re.Pattern[str]]:
     """Every shape in which the secret may come back; a very short one only where it stands alone, or it would eat every reply code."""
-    forms = {value, _cleaned(value), value.strip(), quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    forms = {
+        value,
+        _cleaned(value),
+        value.strip(),
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+        json.dumps(value)[1:-1],
+    }
     for form in sorted(filter(None, forms), key=len, reverse=True):
         escaped = re.escape(form)
         yield re.compile(escaped if len(form) >= _SHORT_SECRET_CHARS else rf"(?<!\w){escaped}(?!\w)")

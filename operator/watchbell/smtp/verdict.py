@@ -102,7 +102,7 @@ def fault(
     reason: Reason,
     context: ReplyContext = _UNKNOWN_CONTEXT,
     detail: str = "",
-    evidence: Evidence = Evidence(),  # noqa: B008 - frozen and empty
+    evidence: Evidence = Evidence(),
 ) -> Fault:
     """A fault with retry class, permanence and remedies from the tables. For what a stage decides by itself (STARTTLS not offered, …) as well."""
     nature = NATURES[reason]

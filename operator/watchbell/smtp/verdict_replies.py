@@ -7,7 +7,7 @@ credit, Gmail 550 5.4.5 for a quota, and 5.7.30 means three things. Sources: RFC
 import re
 from dataclasses import dataclass
 
-from watchbell.api.reasons import Reason as R
+from watchbell.api.reasons import Reason as R  # noqa: N817 - tables are read by their columns
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.model import StageName as S
 
@@ -109,21 +109,26 @@ PROVIDER_TEXTS: tuple[Row, ...] = (
     Row(R.WEB_LOGIN_REQUIRED, _LOGIN, "5xx", text=r"log ?in (with|via) your web browser|WebLoginRequired"),
     Row(R.MAILBOX_ACCESS_DENIED, _AFTER_HELLO, "4xx 5xx", text=r"STOREDRV.{0,80}mailbox logon|mailbox logon failure"),
     Row(R.AUTH_TEMPORARILY_UNAVAILABLE, _LOGIN, "4xx", text=r"too many login attempts|temporary authentication failure"),
-    Row(R.NO_SHARED_AUTH_MECHANISM, _LOGIN, "5xx", text=r"(unrecogni[sz]ed|unsupported|unknown) auth|mechanism (is )?(not|un)|invalid (authentication )?mechanism"),
+    Row(R.NO_SHARED_AUTH_MECHANISM, _LOGIN, "5xx",
+        text=r"(unrecogni[sz]ed|unsupported|unknown) auth|mechanism (is )?(not|un)|invalid (authentication )?mechanism"),
     # MAIL FROM, RCPT TO and DATA
     Row(R.AUTHENTICATION_REQUIRED, _ENVELOPE, "5xx", text=r"authentication (is )?required|not authenticated|not logged in|auth(entication)? first"),
     Row(R.AUTHENTICATION_REQUIRED, _ENVELOPE, "5xx", text=r"unauthenticated senders? not allowed|anonymous mail"),
     Row(R.DOMAIN_AUTHENTICATION_FAILED, _ENVELOPE, "4xx 5xx", text=r"\b(DKIM|DMARC)\b|\bSPF\b.{0,60}(fail|pass|check)|sender is unauthenticated"),
-    Row(R.SENDER_NOT_ALLOWED, _ENVELOPE, "4xx 5xx", text=r"not owned by user|SendAsDenied|permissions? to send as|not authori[sz]ed to send (as|from)"),
-    Row(R.SENDER_NOT_ALLOWED, _ENVELOPE, "4xx 5xx", text=r"verified sender identity|(email )?address(es)? (is|are) not verified|identities failed the check"),
+    Row(R.SENDER_NOT_ALLOWED, _ENVELOPE, "4xx 5xx",
+        text=r"not owned by user|SendAsDenied|permissions? to send as|not authori[sz]ed to send (as|from)"),
+    Row(R.SENDER_NOT_ALLOWED, _ENVELOPE, "4xx 5xx",
+        text=r"verified sender identity|(email )?address(es)? (is|are) not verified|identities failed the check"),
     Row(R.SENDER_NOT_ALLOWED, _ENVELOPE, "5xx", text=r"sender address rejected|sender (verify|verification) failed|sender rejected"),
     Row(R.TOO_MANY_RECIPIENTS, _ENVELOPE, "4xx 5xx", text=r"too many recipients"),
     Row(R.GREYLISTED, _RECIPIENT | _DATA, "4xx", text=r"gr[ea]y-?list"),
-    Row(R.RELAY_DENIED, _ENVELOPE, "5xx", text=r"relay(ing)?( access)? (is )?(denied|prohibited|not (allowed|permitted))|unable to relay|not permitted to relay"),
+    Row(R.RELAY_DENIED, _ENVELOPE, "5xx",
+        text=r"relay(ing)?( access)? (is )?(denied|prohibited|not (allowed|permitted))|unable to relay|not permitted to relay"),
     Row(R.MESSAGE_TOO_LARGE, _ENVELOPE, "5xx", text=r"message size exceeds|exceeded.{0,40}message size|message (is )?too (large|big)|size limit"),
     Row(R.MAILBOX_FULL, _RECIPIENT | _DATA, "4xx 5xx", text=r"(mailbox|inbox|quota).{0,30}(full|exceeded)|over quota|overquota"),
     Row(R.RECIPIENT_UNKNOWN, _RECIPIENT, "5xx", text=r"user unknown|unknown user|no such user|does not exist|no mailbox|mailbox unavailable"),
-    Row(R.CONTENT_REJECTED, _DATA, "5xx", text=r"\bspam|\bvirus|malware|unsolicited|potential security issue|content (rejected|filter)|blocked attachment"),
+    Row(R.CONTENT_REJECTED, _DATA, "5xx",
+        text=r"\bspam|\bvirus|malware|unsolicited|potential security issue|content (rejected|filter)|blocked attachment"),
     Row(R.AUTH_TEMPORARILY_UNAVAILABLE, _AFTER_HELLO, "4xx", text=r"authentication (server|failure).{0,40}(tempor|unavailable|later)"),
 )  # fmt: skip
 
