@@ -4,9 +4,11 @@
 but for the certificates, which need ``cryptography``. Knows nothing of watchbell.
 """
 
+from controlplane.access import Access
 from controlplane.errors import ControlPlaneError
+from controlplane.existing import ExistingCluster
 from controlplane.locate import binary
 from controlplane.plane import ControlPlane, start
 from controlplane.rest import Rest, RestError
 
-__all__ = ["ControlPlane", "ControlPlaneError", "Rest", "RestError", "binary", "start"]
+__all__ = ["Access", "ControlPlane", "ControlPlaneError", "ExistingCluster", "Rest", "RestError", "binary", "start"]

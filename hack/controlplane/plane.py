@@ -1,7 +1,5 @@
 """Starts etcd and kube-apiserver on loopback and hands out their address and identities; ends both with no trace left."""
 
-import base64
-import json
 import secrets
 import shutil
 import tempfile
@@ -11,18 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from controlplane.access import ADMIN, PLAIN, Access, encoded
 from controlplane.cache import folder
 from controlplane.certificates import Authority, service_account_key, write_private
 from controlplane.errors import ControlPlaneError
 from controlplane.flags import Settings, api_flags, etcd_flags, manager_flags
 from controlplane.locate import binary
-from controlplane.rest import Rest
 from controlplane.servers import Server, accepts, free_ports
 
-ADMIN = "admin"
-PLAIN = "plain"
 _READY_S = 60.0
 _ATTEMPTS = 3
 _CLASHES = ("address already in use", "bind: permission denied")
@@ -38,68 +34,24 @@ class _Identity:
     token: str
 
 
-class ControlPlane:
+class ControlPlane(Access):
     """A running control plane; a context manager that stops it. Made by ``start``.
 
-    ``url`` and ``ca_file`` are what a client needs, ``token`` is the administrator's (system:masters), ``kubeconfig`` says all of it in one file.
-    Everything lies in ``folder``, which is deleted at the end, even when this process is killed.
+    Its ``folder`` is deleted at the end, even when this process is killed.
     """
 
     def __init__(self, place: Path, port: int, identities: Sequence[_Identity]) -> None:
-        self.folder = place
-        self.url = f"https://127.0.0.1:{port}"
-        self.ca_file = place / "ca.crt"
-        self.kubeconfig = place / "kubeconfig"
         self._authority = Authority()
-        self._identities = {identity.user: identity for identity in identities}
+        self._identities = tuple(identities)
         self._servers: list[Server] = []
+        tokens = {identity.user: identity.token for identity in identities}
+        super().__init__(place, f"https://127.0.0.1:{port}", self._authority.certificate_pem.decode(), tokens)
 
-    @property
-    def token(self) -> str:
-        """The administrator's token."""
-        return self.token_for(ADMIN)
-
-    @property
-    def ca_pem(self) -> str:
-        """The authority's certificate."""
-        return self._authority.certificate_pem.decode()
-
-    @property
-    def users(self) -> tuple[str, ...]:
-        """Who has a token: ``admin``, ``plain`` (no rights at all) and those that ``start`` was told."""
-        return tuple(self._identities)
-
-    def token_for(self, user: str = PLAIN) -> str:
-        """The plain token of a user that was known at the start; others get a kubeconfig by ``kubeconfig_for`` or a service account's token."""
-        if user not in self._identities:
-            raise ControlPlaneError(
-                f"{user!r} has no token: name it in start(users={{...}}), or use kubeconfig_for() or service_account_token()."
-            )
-        return self._identities[user].token
-
-    def rest(self, user: str = ADMIN, *, impersonate: str | None = None) -> Rest:
-        """A small client as ``user``."""
-        return Rest(self.url, self.ca_pem, self.token_for(user), impersonate=impersonate)
-
-    def service_account_token(self, namespace: str, name: str, lifetime_s: int = 3600) -> str:
-        """A real token of a service account, which has to exist."""
-        asked = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": lifetime_s},
-        }
-        answer = self.rest().post(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", asked)
-        return str(answer["status"]["token"])
-
-    def kubeconfig_for(self, user: str, groups: Sequence[str] = (), *, token: str | None = None) -> Path:
-        """A kubeconfig as ``user``: with ``token`` if given, else with a client certificate that makes it ``user`` in ``groups``."""
-        if token is not None:
-            identity = {"token": token}
-        else:
-            certificate, key = self._authority.client(user, groups)
-            identity = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
-        safe = "".join(letter if letter.isalnum() else "-" for letter in user)
-        return self._write_kubeconfig(self.folder / f"kubeconfig-{safe}-{secrets.token_hex(3)}", identity)
+    def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """A kubeconfig with a client certificate that makes its bearer ``user`` in ``groups``: any user, at any time."""
+        certificate, key = self._authority.client(user, groups)
+        identity = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+        return self.write_kubeconfig(f"kubeconfig-{secrets.token_hex(4)}", identity)
 
     def stop(self) -> None:
         """Ends all servers and deletes the folder; may be called twice."""
@@ -144,11 +96,8 @@ class ControlPlane:
 
     def _write_files(self) -> None:
         certificate, key = self._authority.serving()
-        tokens = "".join(
-            f'{one.token},{one.user},{one.user},"{",".join(one.groups)}"\n' for one in self._identities.values()
-        )
+        tokens = "".join(f'{one.token},{one.user},{one.user},"{",".join(one.groups)}"\n' for one in self._identities)
         files = {
-            "ca.crt": self._authority.certificate_pem,
             "serving.crt": certificate,
             "serving.key": key,
             "service-accounts.key": service_account_key(),
@@ -157,27 +106,6 @@ class ControlPlane:
         }
         for name, content in files.items():
             write_private(self.folder / name, content)
-        self._write_kubeconfig(self.kubeconfig, {"token": self.token})
-
-    def _write_kubeconfig(self, path: Path, identity: Mapping[str, str]) -> Path:
-        content: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {
-                        "server": self.url,
-                        "certificate-authority-data": _base64(self._authority.certificate_pem),
-                    },
-                }
-            ],
-            "users": [{"name": "test", "user": dict(identity)}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "default"}}],
-        }
-        # JSON is YAML: no library is needed to write it.
-        return write_private(path, json.dumps(content, indent=1).encode())
 
 
 def start(
@@ -224,7 +152,3 @@ def _fresh_folder(directory: Path | str | None) -> Path:
     except OSError as problem:
         sentence = f"No folder for the control plane could be made ({problem.strerror}); free some space or choose another one."
         raise ControlPlaneError(sentence) from problem
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
