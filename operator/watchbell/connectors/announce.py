@@ -1,0 +1,94 @@
+"""Says what changed: Events on transitions only, metrics and one log line for each probe.
+
+Called by `reconcile` after a probe. It remembers what it said last of each connector, so a fault that stands is told once.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from watchbell import metrics
+from watchbell.api.names import API_VERSION
+from watchbell.api.reasons import Reason
+from watchbell.connectors.records import Record
+from watchbell.connectors.restore import moment
+from watchbell.kube.events import EventRecorder
+from watchbell.kube.resources import ObjectRef
+from watchbell.logs import about
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.smtp.model import ProbeReport
+
+log = logging.getLogger(__name__)
+
+EXPIRY_WARNING = timedelta(days=21)
+
+
+class Announcer:
+    """One for all connectors."""
+
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+        self._told: dict[ConnectorKey, Reason] = {}
+        self._expiring: dict[ConnectorKey, str] = {}
+
+    def probed(self, record: Record, report: ProbeReport, now: datetime) -> None:
+        """A probe is over."""
+        fault = report.fault
+        reason = fault.reason if fault else Reason.PROVEN
+        for stage in report.stages:
+            metrics.CONNECTOR_STAGE_SECONDS.labels(str(stage.name)).observe(stage.duration_ms / 1000)
+        metrics.CONNECTOR_PROBES.labels("failed" if fault else "passed", str(reason)).inc()
+        log.info(
+            "connector probed", extra=about(connector=str(record.key), reason=str(reason), generation=record.generation)
+        )
+        if self._told.get(record.key) is not reason:
+            self._told[record.key] = reason
+            if fault is None:
+                self._emit(record, "Normal", "ProbeSucceeded", "Probe", "every stage passed")
+            else:
+                self._emit(
+                    record, "Warning", "ProbeFailed", "Probe", f"{fault.reason} at stage {fault.stage}: {fault.message}"
+                )
+        self._certificate(record, report, now)
+
+    def _certificate(self, record: Record, report: ProbeReport, now: datetime) -> None:
+        tls = report.server.tls
+        expiry = moment(tls.not_after) if tls else None
+        if tls is None or expiry is None:
+            return
+        metrics.CERTIFICATE_EXPIRY.labels(*_labels(record.key)).set(expiry.timestamp())
+        if expiry - now < EXPIRY_WARNING and self._expiring.get(record.key) != tls.sha256:
+            self._expiring[record.key] = tls.sha256
+            self._emit(
+                record,
+                "Warning",
+                "CertificateExpiring",
+                "Probe",
+                f"the server's certificate ({tls.subject}) expires at {tls.not_after}",
+            )
+
+    def rotated(self, record: Record) -> None:
+        """The Secret has a new version."""
+        self._emit(record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is proven again")
+
+    def readiness(self, record: Record) -> None:
+        """Readiness as a metric."""
+        metrics.CONNECTOR_READY.labels(*_labels(record.key)).set(1 if record.ready else 0)
+
+    def forget(self, key: ConnectorKey) -> None:
+        """The connector is gone."""
+        self._told.pop(key, None)
+        self._expiring.pop(key, None)
+        for gauge in (metrics.CONNECTOR_READY, metrics.CERTIFICATE_EXPIRY):
+            try:
+                gauge.remove(*_labels(key))
+            except KeyError:
+                log.debug("no such series", extra=about(connector=str(key)))
+
+    def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
+        key = record.key
+        ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
+        self._recorder.emit(ref, type_=type_, reason=reason, action=action, note=note)
+
+
+def _labels(key: ConnectorKey) -> tuple[str, str, str]:
+    return key.kind, key.namespace, key.name

@@ -1,0 +1,256 @@
+"""Makes the relay and the outlet of what was gathered. Pure: values in, values or a named refusal out.
+
+After `gather`, before `schedule` and the probe. The defaults that a spec may leave out are filled in here and nowhere else, so `status.endpoint`
+says what was really used.
+"""
+
+from dataclasses import dataclass, replace
+
+from watchbell.api.connector import Auth, ConnectorSpec, OAuth2
+from watchbell.api.enums import Grant, Mechanism, Plaintext, TlsMode, Verification
+from watchbell.api.reasons import Reason
+from watchbell.api.sensitive import Sensitive
+from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
+from watchbell.connectors.gather import Found
+from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
+from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits
+from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
+from watchbell.smtp.ses import derive_password
+
+DEFAULT_PORTS = {TlsMode.START_TLS: 587, TlsMode.IMPLICIT: 465, TlsMode.NONE: 25}
+NEWLINE_NOTE = "a line break at the end of the Secret's value was left off; write it without one, for example with printf %s instead of echo"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A connector ready to be probed: its outlet (with the relay) and what is worth a remark."""
+
+    outlet: Outlet
+    had_newline: bool
+
+
+def assemble(key: ConnectorKey, found: Found, *, insecure_allowed: bool) -> Assembled | Refusal:
+    """The outlet of a connector."""
+    refusal = _insecurity(found.base, allowed=insecure_allowed)
+    if refusal is not None:
+        return refusal
+    tls = _tls(found)
+    if isinstance(tls, Refusal):
+        return tls
+    host = found.base.host or ""
+    port = found.base.port or DEFAULT_PORTS[tls.mode]
+    login = _login(found, host)
+    if isinstance(login, Refusal):
+        return login
+    sender = _sender(found)
+    if isinstance(sender, Refusal):
+        return sender
+    relay = Relay(
+        host=host,
+        port=port,
+        tls=tls,
+        auth=login.plan,
+        mail_from=_wire(sender.address),
+        hello_name=found.base.hello_name or "",
+        timeouts=replace(Timeouts(), connect_each_s=float(found.base.probe.timeout_seconds))
+        if found.base.probe
+        else Timeouts(),
+    )
+    return Assembled(_outlet(key, found, relay, sender), login.had_newline)
+
+
+def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:
+    if allowed:
+        return None
+    if base.tls and base.tls.verification is Verification.NONE:
+        field = "spec.tls.verification: None"
+    elif base.auth and base.auth.plaintext is Plaintext.ALLOW:
+        field = "spec.auth.plaintext: Allow"
+    else:
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.INSECURE_NOT_ALLOWED,
+        f"{field} works only if the operator runs with --allow-insecure-tls; better trust the CA with spec.tls.caSecretRef",
+    )
+
+
+def _tls(found: Found) -> TlsPlan | Refusal:
+    tls = found.base.tls
+    if tls is None:
+        return TlsPlan()
+    plan = TlsPlan(
+        mode=tls.mode,
+        server_name=tls.server_name,
+        ca_pem=found.ca_pem,
+        min_version=str(tls.min_version),
+        verify=tls.verification is not Verification.NONE,
+    )
+    if found.client_cert is None:
+        return plan
+    refusal = check_opt_in(found.client_cert, found.base.host or "")
+    cert, key = read_text(found.client_cert, "tls.crt"), read_text(found.client_cert, "tls.key")
+    for result in (refusal, cert, key):
+        if isinstance(result, Refusal):
+            return result
+    return replace(plan, client_cert_pem=str(cert), client_key_pem=Sensitive(str(key)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    plan: AuthPlan | None
+    had_newline: bool = False
+
+
+def _login(found: Found, host: str) -> _Login | Refusal:
+    auth = found.base.auth
+    if auth is None:
+        return _Login(None)
+    secret = found.secret
+    if secret is None:
+        return _without_secret(auth)
+    refusal = check_opt_in(secret, host)
+    if refusal is not None:
+        return refusal
+    username = Value(Sensitive(auth.username)) if auth.username else _username(auth, secret)
+    if isinstance(username, Refusal):
+        return username
+    name = f"{auth.domain}\\{username.secret.reveal()}" if auth.domain else username.secret.reveal()
+    if auth.oauth2 is not None:
+        oauth = _oauth(auth.oauth2, secret, name)
+        return oauth if isinstance(oauth, Refusal) else _Login(_plan(auth, name, oauth=oauth), username.had_newline)
+    if auth.mechanism is Mechanism.EXTERNAL:
+        return _Login(_plan(auth, name))
+    return _password_login(auth, secret, name, host, username.had_newline)
+
+
+def _without_secret(auth: Auth) -> _Login | Refusal:
+    """A login that needs no Secret: a client certificate, or a token by workload identity."""
+    if auth.oauth2 is not None and auth.oauth2.grant is Grant.WORKLOAD_IDENTITY:
+        return _Login(_plan(auth, auth.username or "", oauth=_oauth_plan(auth.oauth2)))
+    if auth.mechanism is Mechanism.EXTERNAL:
+        return _Login(_plan(auth, auth.username or ""))
+    return Refusal("Accepted", Reason.INVALID_SPEC, "spec.auth.secretRef must be set for this kind of login")
+
+
+def _password_login(auth: Auth, secret: SecretView, name: str, host: str, had_newline: bool) -> _Login | Refusal:  # noqa: FBT001 - a carried fact, not a switch
+    key = auth.password_key or ("aws-secret-access-key" if auth.ses else "password")
+    password = read_value(secret, key)
+    if isinstance(password, Refusal):
+        return password
+    value = password.secret
+    if auth.ses is not None:
+        value = derive_password(value, auth.ses.region)
+    elif host.rstrip(".").lower().endswith(("gmail.com", "googlemail.com")):
+        # Google shows app passwords in groups of four; the spaces are no part of them.
+        value = Sensitive(value.reveal().replace(" ", ""))
+    return _Login(_plan(auth, name, password=value), had_newline or password.had_newline)
+
+
+def _plan(auth: Auth, name: str, *, password: Sensitive | None = None, oauth: OAuthPlan | None = None) -> AuthPlan:
+    return AuthPlan(
+        username=name,
+        password=password,
+        mechanism=auth.mechanism,
+        oauth=oauth,
+        plaintext_allowed=auth.plaintext is Plaintext.ALLOW,
+    )
+
+
+def _username(auth: Auth, secret: SecretView) -> Value | Refusal:
+    default = "aws-access-key-id" if auth.ses and "username" not in secret.data else "username"
+    return read_value(secret, auth.username_key or default)
+
+
+def _oauth_plan(oauth: OAuth2) -> OAuthPlan:
+    return OAuthPlan(
+        grant=oauth.grant,
+        token_url=oauth.token_url or "",
+        client_id=oauth.client_id or "",
+        scopes=tuple(oauth.scopes or ()),
+    )
+
+
+def _oauth(oauth: OAuth2, secret: SecretView, username: str) -> OAuthPlan | Refusal:
+    plan = replace(_oauth_plan(oauth), subject=username)
+    match oauth.grant:
+        case Grant.WORKLOAD_IDENTITY:
+            return plan
+        case Grant.GOOGLE_SERVICE_ACCOUNT:
+            document = read_text(secret, "service-account.json")
+            return (
+                document if isinstance(document, Refusal) else replace(plan, service_account_json=Sensitive(document))
+            )
+        case Grant.REFRESH_TOKEN:
+            token = read_value(secret, "refresh-token")
+            if isinstance(token, Refusal):
+                return token
+            client = read_value(secret, "client-secret") if "client-secret" in secret.data else None
+            if isinstance(client, Refusal):
+                return client
+            return replace(plan, refresh_token=token.secret, client_secret=client.secret if client else None)
+        case Grant.CLIENT_CREDENTIALS:
+            return _client_credentials(plan, secret)
+
+
+def _client_credentials(plan: OAuthPlan, secret: SecretView) -> OAuthPlan | Refusal:
+    if "client.crt" in secret.data:
+        cert, key = read_text(secret, "client.crt"), read_text(secret, "client.key")
+        if isinstance(cert, Refusal):
+            return cert
+        return key if isinstance(key, Refusal) else replace(plan, client_cert_pem=cert, client_key_pem=Sensitive(key))
+    client = read_value(secret, "client-secret")
+    return client if isinstance(client, Refusal) else replace(plan, client_secret=client.secret)
+
+
+def _sender(found: Found) -> Mailbox | Refusal:
+    own, inherited = found.spec.from_, found.base.from_
+    address = (own and own.address) or (inherited and inherited.address) or ""
+    name = (own and own.name) or (inherited and inherited.name) or ""
+    wire = wire_address(address)
+    if isinstance(wire, AddressProblem):
+        return Refusal("Accepted", Reason.INVALID_SPEC, f"spec.from.address: {wire.message}")
+    return Mailbox(name, address)
+
+
+def _wire(address: str) -> str:
+    wire = wire_address(address)
+    if isinstance(wire, AddressProblem):
+        raise TypeError("the sender was checked before")
+    return wire.text
+
+
+def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox) -> Outlet:
+    reply_to = found.spec.reply_to or found.base.reply_to or ()
+    headers = found.spec.headers or found.base.headers or ()
+    mailboxes = (parse_mailbox(text) for text in reply_to)
+    return Outlet(
+        key=key,
+        relay=relay,
+        sender=sender,
+        reply_to=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Mailbox)),
+        headers=tuple((header.name, header.value) for header in headers),
+        limits=_limits(found),
+    )
+
+
+def _limits(found: Found) -> OutletLimits:
+    limits = found.spec.limits or found.base.limits
+    policy = found.base.recipient_policy
+    known = OutletLimits(
+        allowed_domains=_domains(policy.allowed_domains if policy else None),
+        denied_domains=_domains(policy.denied_domains if policy else None),
+    )
+    if limits is None:
+        return known
+    return replace(
+        known,
+        max_connections=limits.max_connections or known.max_connections,
+        max_recipients_per_message=limits.max_recipients_per_message or known.max_recipients_per_message,
+        max_message_bytes=limits.max_message_bytes or known.max_message_bytes,
+    )
+
+
+def _domains(names: tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
+    encoded = (wire_domain(name) for name in names or ())
+    return tuple(name for name in encoded if isinstance(name, str))

@@ -1,0 +1,28 @@
+"""What the reconcilers of this package are given by `runtime`: clients, clocks and chance, in one frozen value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from watchbell.kube.client import Client
+from watchbell.kube.events import EventRecorder
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.smtp.session import Dialer
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`home` is the operator's namespace; `on_ready` hears of every connector whose readiness changed; `leading` says who may act."""
+
+    client: Client
+    dialer: Dialer
+    recorder: EventRecorder
+    home: str
+    cluster_name: str
+    insecure_allowed: bool
+    workers: int
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    chance: Callable[[], float]
+    leading: Callable[[], bool]
+    on_ready: Callable[[ConnectorKey], None]

@@ -1,0 +1,72 @@
+"""Who may use which connector. Pure: the rules of a ClusterSmtpConnector against a namespace, a use and a From address."""
+
+from collections.abc import Mapping
+
+from watchbell.api.connector import AllowedNamespaces
+from watchbell.api.enums import NamespacesFrom, Use
+from watchbell.api.meta import LabelSelector, SelectorOperator
+from watchbell.api.reasons import Reason
+from watchbell.connectors.credentials import Refusal
+
+
+def namespace_refusal(
+    rule: AllowedNamespaces, connector: str, namespace: str, labels: Mapping[str, str]
+) -> Refusal | None:
+    """None if `rule` lets `namespace` (with these labels) use the cluster connector."""
+    allowed = {
+        NamespacesFrom.ALL: lambda: True,
+        NamespacesFrom.NAMES: lambda: namespace in (rule.names or ()),
+        NamespacesFrom.SELECTOR: lambda: rule.selector is not None and selects(rule.selector, labels),
+    }[rule.from_]()
+    if allowed:
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.NAMESPACE_NOT_ALLOWED,
+        f"ClusterSmtpConnector {connector} does not allow namespace {namespace}: "
+        f"its spec.allowedNamespaces (from: {rule.from_}) must be widened by a cluster admin",
+    )
+
+
+def use_refusal(allowed: tuple[Use, ...] | None, connector: str, use: Use) -> Refusal | None:
+    """None if the cluster connector may be used so; no list allows every use."""
+    if not allowed or use in allowed:
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.USE_NOT_ALLOWED,
+        f"ClusterSmtpConnector {connector} may not be used for {use}: its spec.allowedUses is {', '.join(allowed)}",
+    )
+
+
+def sender_refusal(allowed: tuple[str, ...] | None, connector: str, address: str) -> Refusal | None:
+    """None if `address` may be the From of a child; entries are addresses or `*@domain`, no list allows all."""
+    if not allowed:
+        return None
+    wanted = address.lower()
+    patterns = {entry.lower() for entry in allowed}
+    if wanted in patterns or f"*@{wanted.rpartition('@')[2]}" in patterns:
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.SENDER_ADDRESS_NOT_ALLOWED,
+        f"spec.from.address {address} is not among spec.allowedFromAddresses of ClusterSmtpConnector {connector}",
+    )
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether a Kubernetes label selector picks `labels`: all of matchLabels and matchExpressions must hold."""
+    wanted = selector.match_labels or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    for rule in selector.match_expressions or ():
+        value, values = labels.get(rule.key), rule.values or ()
+        holds = {
+            SelectorOperator.IN: value in values,
+            SelectorOperator.NOT_IN: value not in values,
+            SelectorOperator.EXISTS: value is not None,
+            SelectorOperator.DOES_NOT_EXIST: value is None,
+        }[rule.operator]
+        if not holds:
+            return False
+    return True

@@ -1,0 +1,88 @@
+"""How kopf is set up: its settings, its login and its HTTP session. One place, one test.
+
+kopf watches our own kinds and calls `handlers`; it writes nothing (no annotation, no finalizer, no patch), so a standby may watch too. Each
+setting below answers a failure that was seen; the measurements stand in docs/decisions/0002-kopf-events-only.md.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import aiohttp
+import kopf
+
+from watchbell.kube.access import Access
+
+WATCH_SPACING_S = 1.0
+"""At least so long between two watch requests for one path: a load balancer that closes each at once would else be asked 6,000 times a second."""
+
+
+class EndlessBackoff:
+    """Delays between tries that never run out, as a new iterator each time: kopf gives up, and the operator dies, when its list ends."""
+
+    def __iter__(self) -> Iterator[float]:
+        """1, 1, 2, 3, 5, 8, 13, 21, then 30 s for ever."""
+        yield from (1, 1, 2, 3, 5, 8, 13, 21)
+        while True:
+            yield 30
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Put our settings into kopf's."""
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.chunk_size = 250
+    settings.watching.inactivity_timeout = 70
+    settings.watching.connect_timeout = 10
+    settings.watching.server_timeout = 600
+    settings.watching.field_selectors["watchbell.dev", "v1alpha1", "smtptests"] = "status.completionTime="
+    settings.queueing.idle_timeout = 0.05
+    settings.queueing.worker_limit = None
+    settings.queueing.exit_timeout = 2
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = EndlessBackoff()
+    settings.execution.max_workers = 4
+    settings.process.ultimate_exiting_timeout = 60
+
+
+def session(access: Access) -> kopf.AiohttpSession:
+    """A new session for kopf (it closes the one it was given). Call it inside of the running loop."""
+    connector = aiohttp.TCPConnector(limit=0, ssl=access.ssl or True, ttl_dns_cache=60)
+    client = aiohttp.ClientSession(
+        connector=connector,
+        headers={"User-Agent": "watchbell"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        middlewares=(authorize(access), space_watches(time.monotonic)),
+    )
+    return kopf.AiohttpSession(server=access.server, default_namespace=access.namespace, aiohttp_session=client)
+
+
+def authorize(access: Access) -> aiohttp.ClientMiddlewareType:
+    """A fresh token for each request: a service account's token is renewed every hour, and kopf would only notice at a 401."""
+
+    async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if access.token is not None:
+            token = await asyncio.to_thread(access.token) if access.is_token_slow else access.token()
+            request.headers["Authorization"] = f"Bearer {token}"
+        return await handler(request)
+
+    return middleware
+
+
+def space_watches(clock: Callable[[], float]) -> aiohttp.ClientMiddlewareType:
+    """Never two watch requests for one path within WATCH_SPACING_S."""
+    last: dict[str, float] = {}
+
+    async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.url.query.get("watch"):
+            path = request.url.path
+            wait_s = last.get(path, clock() - WATCH_SPACING_S) + WATCH_SPACING_S - clock()
+            last[path] = clock() + max(0.0, wait_s)
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+        return await handler(request)
+
+    return middleware
