@@ -47,6 +47,11 @@ class Reason(StrEnum):
         "SecretMalformed",
         "The Secret's value cannot be a credential: it is empty, not UTF-8, doubly encoded or holds control characters.",
     )
+    SECRET_DOUBLE_ENCODED = "SecretDoubleEncoded", "The value in the Secret is base64 of a text: it was encoded twice."
+    TRAILING_NEWLINE = (
+        "TrailingNewline",
+        "A line break at the end of the Secret's value was left off; everything was resolved.",
+    )
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound", "The ConfigMap with the CA does not exist."
     INVALID_CA_BUNDLE = "InvalidCABundle", "The CA bundle holds no usable PEM certificate."
     INVALID_CLIENT_CERTIFICATE = (

@@ -1,0 +1,487 @@
+"""SmtpConnector and ClusterSmtpConnector: one server as one login sees it. The session and the credentials, never recipients or content."""
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, StrictBool
+
+from watchbell.api import fields as f
+from watchbell.api.enums import (
+    ConnectorKind,
+    Grant,
+    Level,
+    Mechanism,
+    NamespacesFrom,
+    Plaintext,
+    TlsMode,
+    TlsVersion,
+    Use,
+    Verification,
+)
+from watchbell.api.markers import InCode, ListMap, ListSet, Rule
+from watchbell.api.meta import Block, LabelSelector, LocalRef, Resource, Spec, Status
+from watchbell.api.stages import Remediation, Server, Stages
+
+
+class ConnectorRef(Block):
+    """A connector: one of the same namespace, or a ClusterSmtpConnector that allows the namespace."""
+
+    kind: Annotated[ConnectorKind, InCode("SmtpConnector")] = Field(
+        ConnectorKind.SMTP_CONNECTOR, description="SmtpConnector or ClusterSmtpConnector."
+    )
+    name: f.Name = Field(description="The connector's name.")
+
+
+class SecretKeyRef(Block):
+    """A key of a Secret. For a SmtpConnector it stands in the same namespace, for a ClusterSmtpConnector in the operator's."""
+
+    name: f.Name = Field(description="The Secret's name.")
+    key: f.SecretKey = Field("ca.crt", description="The key that holds the PEM certificates.")
+
+
+class ConfigMapKeyRef(Block):
+    """A key of a ConfigMap. For a SmtpConnector it stands in the same namespace, for a ClusterSmtpConnector in the operator's."""
+
+    name: f.Name = Field(description="The ConfigMap's name.")
+    key: f.SecretKey = Field("ca.crt", description="The key that holds the PEM certificates.")
+
+
+def _not_with_mode_none(field: str, attribute: str) -> Rule:
+    return Rule(
+        f"self.mode != 'None' || !has(self.{field})",
+        f"{field} may not be set with tls.mode None: there is no TLS",
+        f".{field}",
+        lambda tls: tls.mode is not TlsMode.NONE or getattr(tls, attribute) is None,
+    )
+
+
+class Tls(Block):
+    """How the connection is encrypted and what the server must prove."""
+
+    RULES = (
+        Rule(
+            "!has(self.caSecretRef) || !has(self.caConfigMapRef)",
+            "caConfigMapRef may not be set together with caSecretRef",
+            ".caConfigMapRef",
+            lambda tls: tls.ca_secret_ref is None or tls.ca_config_map_ref is None,
+        ),
+        _not_with_mode_none("caSecretRef", "ca_secret_ref"),
+        _not_with_mode_none("caConfigMapRef", "ca_config_map_ref"),
+        _not_with_mode_none("clientCertSecretRef", "client_cert_secret_ref"),
+        _not_with_mode_none("serverName", "server_name"),
+    )
+
+    mode: TlsMode = Field(
+        TlsMode.START_TLS,
+        description="StartTLS (the server must offer it), Implicit (TLS at once, as on port 465) or None (clear text). Never opportunistic.",
+    )
+    ca_secret_ref: SecretKeyRef | None = Field(None, description="A CA in a Secret, added to the system's roots.")
+    ca_config_map_ref: ConfigMapKeyRef | None = Field(
+        None, description="A CA in a ConfigMap, added to the system's roots."
+    )
+    client_cert_secret_ref: LocalRef | None = Field(
+        None, description="A Secret with `tls.crt` and `tls.key`, shown to servers that ask for a client certificate."
+    )
+    server_name: f.ServerName | None = Field(
+        None, description="The name that the certificate must bear, if it is not `host`."
+    )
+    min_version: TlsVersion = Field(TlsVersion.TLS12, description="The oldest TLS version that is accepted.")
+    verification: Verification = Field(
+        Verification.FULL,
+        description="Full, or None: the certificate is not checked. None works only if the operator runs with --allow-insecure-tls.",
+    )
+
+
+def _needed_by_oauth2(field: str, attribute: str) -> Rule:
+    return Rule(
+        f"self.grant == 'GoogleServiceAccount' || has(self.{field})",
+        f"{field} must be set unless grant is GoogleServiceAccount",
+        f".{field}",
+        lambda oauth: oauth.grant is Grant.GOOGLE_SERVICE_ACCOUNT or getattr(oauth, attribute) is not None,
+    )
+
+
+class OAuth2(Block):
+    """Where and how to get an OAuth2 token. The secret part stands in the Secret."""
+
+    RULES = (_needed_by_oauth2("tokenURL", "token_url"), _needed_by_oauth2("clientID", "client_id"))
+
+    token_url: f.HttpsUrl | None = Field(
+        None,
+        description="The token endpoint; the operator's egress policy applies to it as well. Unset: the one in `service-account.json`.",
+    )
+    client_id: f.ClientId | None = Field(None, description="The application's ID at the provider.")
+    scopes: Annotated[tuple[f.Scope, ...], Field(max_length=16), ListSet()] = Field(
+        (), description="The scopes that are asked for."
+    )
+    grant: Grant = Field(
+        description="ClientCredentials (Secret keys `client-secret`, or `client.crt` and `client.key`), RefreshToken (`refresh-token`, "
+        "`client-secret` if the client has one), WorkloadIdentity (no Secret) or GoogleServiceAccount (`service-account.json`)."
+    )
+
+
+class Ses(Block):
+    """Amazon SES: the SMTP password is derived from the secret access key and the region."""
+
+    region: f.Region = Field(description="The region that the password is for, such as eu-central-1.")
+
+
+def _auth_rule(cel: str, message: str, field: str, check: Any) -> Rule:  # noqa: ANN401 - a check takes its own block
+    return Rule(cel, message, f".{field}", check)
+
+
+class Auth(Block):
+    """Who logs in, and with what."""
+
+    RULES = (
+        _auth_rule(
+            "has(self.secretRef) || self.mechanism == 'External' || (has(self.oauth2) && self.oauth2.grant == 'WorkloadIdentity')",
+            "secretRef must be set unless mechanism is External or oauth2.grant is WorkloadIdentity",
+            "secretRef",
+            lambda auth: (
+                auth.secret_ref is not None
+                or auth.mechanism is Mechanism.EXTERNAL
+                or (auth.oauth2 is not None and auth.oauth2.grant is Grant.WORKLOAD_IDENTITY)
+            ),
+        ),
+        _auth_rule(
+            "has(self.secretRef) || has(self.username) || self.mechanism == 'External'",
+            "username must be set where no secretRef holds it",
+            "username",
+            lambda auth: (
+                auth.secret_ref is not None or auth.username is not None or auth.mechanism is Mechanism.EXTERNAL
+            ),
+        ),
+        _auth_rule(
+            "!has(self.username) || !has(self.usernameKey)",
+            "usernameKey may not be set together with username",
+            "usernameKey",
+            lambda auth: auth.username is None or auth.username_key is None,
+        ),
+        _auth_rule(
+            "has(self.secretRef) || !has(self.usernameKey)",
+            "usernameKey may not be set without secretRef",
+            "usernameKey",
+            lambda auth: auth.secret_ref is not None or auth.username_key is None,
+        ),
+        _auth_rule(
+            "has(self.secretRef) || !has(self.passwordKey)",
+            "passwordKey may not be set without secretRef",
+            "passwordKey",
+            lambda auth: auth.secret_ref is not None or auth.password_key is None,
+        ),
+        _auth_rule(
+            "!has(self.oauth2) || !has(self.passwordKey)",
+            "passwordKey may not be set together with oauth2: a token takes the place of the password",
+            "passwordKey",
+            lambda auth: auth.oauth2 is None or auth.password_key is None,
+        ),
+        _auth_rule(
+            "self.mechanism != 'External' || !has(self.passwordKey)",
+            "passwordKey may not be set with mechanism External: the client certificate takes the place of the password",
+            "passwordKey",
+            lambda auth: auth.mechanism is not Mechanism.EXTERNAL or auth.password_key is None,
+        ),
+        _auth_rule(
+            "!has(self.oauth2) || self.mechanism in ['Auto', 'XOAuth2', 'OAuthBearer']",
+            "mechanism must be Auto, XOAuth2 or OAuthBearer together with oauth2",
+            "mechanism",
+            lambda auth: (
+                auth.oauth2 is None or auth.mechanism in {Mechanism.AUTO, Mechanism.XOAUTH2, Mechanism.OAUTHBEARER}
+            ),
+        ),
+        _auth_rule(
+            "has(self.oauth2) || !(self.mechanism in ['XOAuth2', 'OAuthBearer'])",
+            "oauth2 must be set with mechanism XOAuth2 or OAuthBearer",
+            "oauth2",
+            lambda auth: auth.oauth2 is not None or auth.mechanism not in {Mechanism.XOAUTH2, Mechanism.OAUTHBEARER},
+        ),
+        _auth_rule(
+            "!has(self.oauth2) || !has(self.domain)",
+            "domain may not be set together with oauth2",
+            "domain",
+            lambda auth: auth.oauth2 is None or auth.domain is None,
+        ),
+        _auth_rule(
+            "!has(self.ses) || !has(self.oauth2)",
+            "ses may not be set together with oauth2",
+            "ses",
+            lambda auth: auth.ses is None or auth.oauth2 is None,
+        ),
+        _auth_rule(
+            "!has(self.ses) || self.mechanism in ['Auto', 'Plain', 'Login']",
+            "mechanism must be Auto, Plain or Login together with ses",
+            "mechanism",
+            lambda auth: auth.ses is None or auth.mechanism in {Mechanism.AUTO, Mechanism.PLAIN, Mechanism.LOGIN},
+        ),
+    )
+
+    secret_ref: LocalRef | None = Field(
+        None,
+        description='The Secret with the credentials. It must opt in: `type: watchbell.dev/smtp` or the label `watchbell.dev/smtp: "true"`.',
+    )
+    username_key: Annotated[f.SecretKey | None, InCode("username")] = Field(
+        None, description="The Secret's key with the user name."
+    )
+    password_key: Annotated[f.SecretKey | None, InCode("password; with ses aws-secret-access-key")] = Field(
+        None, description="The Secret's key with the password."
+    )
+    username: f.Username | None = Field(None, description="The user name, where it is no secret.")
+    domain: f.LoginDomain | None = Field(None, description="A Windows domain: the login is `DOMAIN\\user`.")
+    mechanism: Mechanism = Field(
+        Mechanism.AUTO, description="The SASL mechanism; Auto takes the best that the server offers."
+    )
+    plaintext: Plaintext = Field(
+        Plaintext.FORBID,
+        description="Allow lets the password travel without TLS. It works only if the operator runs with --allow-insecure-tls.",
+    )
+    oauth2: OAuth2 | None = Field(None, description="Log in with an OAuth2 token instead of a password.")
+    ses: Ses | None = Field(None, description="Derive the password for Amazon SES.")
+
+
+class From(Block):
+    """The sender that recipients see."""
+
+    address: f.Address | None = Field(None, description="The address; also the envelope's sender.")
+    name: f.SenderName | None = Field(None, description="The name shown beside it.")
+
+
+class Header(Block):
+    """An extra header for every mail."""
+
+    name: f.HeaderName = Field(description="The header's name, without the colon.")
+    value: f.HeaderValue = Field(description="Its value, one line.")
+
+
+class Probe(Block):
+    """How often and how far the connector is proven."""
+
+    level: Level = Field(
+        Level.AUTHENTICATE,
+        description="Disabled, Connect, TLS, Authenticate, or Sender (also asks whether the login may send as `from.address`; nothing is sent).",
+    )
+    period_seconds: Annotated[int, Field(strict=True, ge=10, le=86_400)] = Field(
+        600, description="The time between two probes."
+    )
+    auth_period_seconds: Annotated[int, Field(strict=True, ge=10, le=604_800)] = Field(
+        3600, description="The time between two logins: they count against limits, so most probes end before."
+    )
+    timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=60)] = Field(
+        5, description="The time for one TCP connection attempt."
+    )
+    failure_threshold: Annotated[int, Field(strict=True, ge=1, le=20)] = Field(
+        3, description="Failures in a row before a connector that was Ready loses it."
+    )
+
+
+class Limits(Block):
+    """What the server takes. What is unset comes from the table of known providers."""
+
+    max_connections: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=20)] | None, InCode("the provider's, else 2")
+    ] = Field(None, description="Connections open at once.")
+    max_recipients_per_message: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=1000)] | None, InCode("the provider's, else 50")
+    ] = Field(None, description="Recipients in one transaction; more are sent in several.")
+    max_message_bytes: Annotated[
+        Annotated[int, Field(strict=True, ge=1024, le=157_286_400)] | None, InCode("the provider's, else 10485760")
+    ] = Field(None, description="The largest message; the server's own SIZE counts as well.")
+
+
+class RecipientPolicy(Block):
+    """To which domains mail may go."""
+
+    allowed_domains: Annotated[tuple[f.Domain, ...], Field(max_length=64), ListSet()] = Field(
+        (), description="Only these domains. Unset: all."
+    )
+    denied_domains: Annotated[tuple[f.Domain, ...], Field(max_length=64), ListSet()] = Field(
+        (), description="Never these domains."
+    )
+
+
+class AllowedNamespaces(Block):
+    """Which namespaces may use a ClusterSmtpConnector."""
+
+    RULES = (
+        Rule(
+            "self.from == 'Selector' ? has(self.selector) : !has(self.selector)",
+            "selector must be set with from Selector, and may not be set otherwise",
+            ".selector",
+            lambda allowed: (allowed.from_ is NamespacesFrom.SELECTOR) == (allowed.selector is not None),
+        ),
+        Rule(
+            "self.from == 'Names' ? has(self.names) && size(self.names) > 0 : !has(self.names) || size(self.names) == 0",
+            "names must be set with from Names, and may not be set otherwise",
+            ".names",
+            lambda allowed: (allowed.from_ is NamespacesFrom.NAMES) == bool(allowed.names),
+        ),
+    )
+
+    from_: NamespacesFrom = Field(description="All, Selector or Names.")
+    selector: LabelSelector | None = Field(None, description="The labels of namespaces that may use it.")
+    names: Annotated[tuple[f.RouteName, ...], Field(max_length=256), ListSet()] = Field(
+        (), description="The names of namespaces that may use it."
+    )
+
+
+_OF_THE_PARENT = (
+    ("host", "host"),
+    ("port", "port"),
+    ("tls", "tls"),
+    ("auth", "auth"),
+    ("helloName", "hello_name"),
+    ("probe", "probe"),
+    ("recipientPolicy", "recipient_policy"),
+)
+
+
+def _of_the_parent(field: str, attribute: str) -> Rule:
+    return Rule(
+        f"!has(self.parentRef) || !has(self.{field})",
+        f"{field} may not be set together with parentRef: it comes from the ClusterSmtpConnector",
+        f".{field}",
+        lambda spec: spec.parent_ref is None or getattr(spec, attribute) is None,
+    )
+
+
+_EXTERNAL_RULE = Rule(
+    "!has(self.auth) || self.auth.mechanism != 'External' || (has(self.tls) && has(self.tls.clientCertSecretRef))",
+    "tls.clientCertSecretRef must be set with auth.mechanism External",
+    ".auth.mechanism",
+    lambda spec: (
+        spec.auth is None
+        or spec.auth.mechanism is not Mechanism.EXTERNAL
+        or (spec.tls is not None and spec.tls.client_cert_secret_ref is not None)
+    ),
+)
+
+
+class ConnectorSpec(Spec):
+    """The fields of both kinds; `ABSENT` of the two classes below says which of them a kind lacks in the API."""
+
+    display_name: f.DisplayName | None = Field(None, description="What the connector is for, in a few words.")
+    suspend: StrictBool = Field(False, description="No probes; messages are held until it is unset.")  # noqa: FBT003 - a field's default
+    parent_ref: LocalRef | None = Field(
+        None,
+        description="Use the host, TLS and credentials of this ClusterSmtpConnector. Then only displayName, suspend, from, replyTo, headers and "
+        "limits may be set: a child that could change the host could steal the parent's password.",
+    )
+    host: f.Host | None = Field(None, description="The server's name or address.")
+    port: Annotated[f.Port | None, InCode("StartTLS 587, Implicit 465, None 25")] = Field(
+        None, description="The server's port; what was used stands in `status.endpoint`."
+    )
+    tls: Annotated[Tls | None, InCode("StartTLS with full verification")] = Field(
+        None, description="How the connection is encrypted."
+    )
+    auth: Annotated[Auth | None, InCode("no login: the server relays by address")] = Field(
+        None, description="Who logs in."
+    )
+    from_: From | None = Field(None, description="The sender that recipients see.")
+    reply_to: Annotated[tuple[f.ReplyTo, ...], Field(max_length=5), ListSet()] = Field(
+        (), description="Where answers go."
+    )
+    hello_name: Annotated[f.HelloName | None, InCode("the operator's host name, made full")] = Field(
+        None, description="The name given with EHLO; some servers look it up."
+    )
+    headers: Annotated[tuple[Header, ...], Field(max_length=16), ListMap("name")] = Field(
+        (), description="Extra headers for every mail."
+    )
+    probe: Annotated[Probe | None, InCode("level Authenticate every 600 seconds")] = Field(
+        None, description="How often and how far the connector is proven."
+    )
+    limits: Limits | None = Field(None, description="What the server takes.")
+    recipient_policy: RecipientPolicy | None = Field(None, description="To which domains mail may go.")
+    allowed_namespaces: AllowedNamespaces | None = Field(None, description="Which namespaces may use it.")
+    allowed_uses: Annotated[tuple[Use, ...], Field(max_length=4), ListSet(), InCode("every use")] = Field(
+        (), description="What it may be used for: Alert, Message, Test, Recovery."
+    )
+    allowed_from_addresses: Annotated[tuple[f.AllowedAddress, ...], Field(max_length=64), ListSet(), InCode("any")] = (
+        Field(
+            (),
+            description="The From addresses that a SmtpConnector with `parentRef` may set: addresses, or *@example.com for a domain.",
+        )
+    )
+
+
+class NamespacedConnectorSpec(ConnectorSpec):
+    """The session and the credentials, or the ClusterSmtpConnector to inherit them from."""
+
+    ABSENT = frozenset({"allowed_namespaces", "allowed_uses", "allowed_from_addresses"})
+    RULES = (
+        Rule(
+            "has(self.parentRef) || has(self.host)",
+            "host must be set unless parentRef is",
+            ".host",
+            lambda spec: spec.parent_ref is not None or spec.host is not None,
+        ),
+        Rule(
+            "has(self.parentRef) || (has(self.from) && has(self.from.address))",
+            "from.address must be set unless parentRef is",
+            ".from",
+            lambda spec: spec.parent_ref is not None or (spec.from_ is not None and spec.from_.address is not None),
+        ),
+        _EXTERNAL_RULE,
+        *(_of_the_parent(field, attribute) for field, attribute in _OF_THE_PARENT),
+    )
+
+
+class ClusterConnectorSpec(ConnectorSpec):
+    """The session and the credentials, and which namespaces may use them."""
+
+    ABSENT = frozenset({"parent_ref"})
+    RULES = (
+        Rule(
+            "has(self.from.address)",
+            "from.address must be set",
+            ".from",
+            lambda spec: spec.from_.address is not None,
+        ),
+        _EXTERNAL_RULE,
+    )
+
+    host: f.Host = Field(description="The server's name or address.")
+    from_: From = Field(description="The sender that recipients see.")
+    allowed_namespaces: AllowedNamespaces = Field(description="Which namespaces may use it. There is no default.")
+
+
+class UsedCredentials(Block):
+    """Which version of the Secret is in use."""
+
+    secret_resource_version: f.Word | None = Field(
+        None, description="The resourceVersion of the Secret; never a hash of what it holds."
+    )
+
+
+class ConnectorStatus(Status):
+    """What the last probe found."""
+
+    endpoint: f.Word | None = Field(None, description="The host and port in use.")
+    tls_mode: TlsMode | None = Field(None, description="The TLS mode in use.")
+    resolved_from: f.Text | None = Field(None, description="The connector that host and credentials come from.")
+    last_probe_time: AwareDatetime | None = Field(None, description="When it was last probed.")
+    last_success_time: AwareDatetime | None = Field(None, description="When a probe last passed.")
+    next_probe_time: AwareDatetime | None = Field(None, description="When the next probe is due.")
+    last_proven_delivery_time: AwareDatetime | None = Field(
+        None, description="When a server last took a mail through it."
+    )
+    consecutive_failures: f.Count | None = Field(None, description="Failed probes in a row.")
+    credentials: UsedCredentials | None = Field(None, description="The credentials in use.")
+    server: Server | None = Field(None, description="What the server says of itself.")
+    stages: Stages = Field((), description="The stages of the last probe, in their order.")
+    remediation: Remediation = Field((), description="What to do, in plain sentences with commands.")
+    last_handled_request: f.Text | None = Field(
+        None, description="The value of the annotation watchbell.dev/requested-at that was last answered."
+    )
+
+
+class SmtpConnector(Resource):
+    """A mail server as one login sees it, proven again and again, for the workloads of its namespace."""
+
+    spec: NamespacedConnectorSpec
+    status: ConnectorStatus = ConnectorStatus()
+
+
+class ClusterSmtpConnector(Resource):
+    """A mail server for many namespaces. Its Secrets live in the operator's namespace, so that tenants never hold the password."""
+
+    spec: ClusterConnectorSpec
+    status: ConnectorStatus = ConnectorStatus()

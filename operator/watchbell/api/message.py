@@ -1,0 +1,112 @@
+"""EmailMessage: one mail in the outbox. Any workload may create it without holding the relay's password."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from watchbell.api import fields as f
+from watchbell.api.connector import ConnectorRef
+from watchbell.api.enums import OnUncertain, Priority
+from watchbell.api.markers import InCode, ListMap, Rule, immutable
+from watchbell.api.meta import Block, Resource, Spec, Status
+from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ReplyToList, ToList
+
+
+class RecipientState(StrEnum):
+    """Where one recipient stands; the words are explained at `recipientResults`."""
+
+    PENDING = "Pending"
+    ACCEPTED = "Accepted"
+    REFUSED = "Refused"
+    UNCERTAIN = "Uncertain"
+    UNKNOWN = "Unknown"
+
+
+class Body(Block):
+    """The content; with both, recipients see the HTML and, where they cannot, the text."""
+
+    RULES = (
+        Rule(
+            "has(self.text) || has(self.html)",
+            "body.text or body.html must be set",
+            ".text",
+            lambda body: body.text is not None or body.html is not None,
+        ),
+    )
+
+    text: Annotated[str, Field(min_length=1, max_length=262_144)] | None = Field(None, description="Plain text.")
+    html: Annotated[str, Field(min_length=1, max_length=524_288)] | None = Field(None, description="HTML.")
+
+
+class EmailMessageSpec(Spec):
+    """What to send. It cannot be changed: to hold it suspend the connector, to cancel it delete the object."""
+
+    RULES = (
+        immutable("spec may not be changed: delete the EmailMessage and create another"),
+        *RECIPIENT_RULES,
+    )
+
+    connector_ref: Annotated[ConnectorRef | None, InCode("the connector named default")] = Field(
+        None, description="The connector that sends it."
+    )
+    to: ToList = Field((), description="Recipients.")
+    cc: CcList = Field((), description="Recipients of a copy.")
+    bcc: BccList = Field((), description="Recipients that the others do not see.")
+    reply_to: Annotated[ReplyToList, InCode("the connector's")] = Field((), description="Where answers go.")
+    subject: f.Subject = Field(description="The subject, one line.")
+    body: Body = Field(description="The content.")
+    priority: Priority = Field(Priority.NORMAL, description="Which messages of one connector go first.")
+    not_before_time: AwareDatetime | None = Field(None, description="Not to be sent before.")
+    active_deadline_seconds: Annotated[int, Field(strict=True, ge=1, le=2_592_000)] = Field(
+        86_400, description="Give up so long after the message was created."
+    )
+    on_uncertain: OnUncertain = Field(
+        OnUncertain.RESEND_ONCE,
+        description="When the server's last reply is lost: ResendOnce (at most one double, with the same Message-ID), Resend, or AssumeSent.",
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(strict=True, ge=0, le=31_536_000)] | None = Field(
+        None,
+        description="Delete the object so long after it finished. Unset: keep it. Leave it unset where Git owns the object: a tool that makes it "
+        "again sends the mail again.",
+    )
+
+
+class RecipientResult(Block):
+    """The server's word on one recipient."""
+
+    index: Annotated[int, Field(ge=0, le=299)] = Field(
+        description="The recipient's place in to, cc and bcc together, from 0."
+    )
+    result: RecipientState = Field(
+        description="Pending, Accepted (by the first server; SMTP tells no more), Refused, Uncertain (the last reply was lost, one more copy may "
+        "go out) or Unknown (lost, and never sent again)."
+    )
+    reason: f.Word | None = Field(None, description="Why, in one word of a closed set.")
+    code: f.ReplyCode | None = Field(None, description="The reply code (RFC 5321).")
+    enhanced_code: Annotated[str, Field(max_length=16)] | None = Field(
+        None, description="The enhanced code (RFC 3463)."
+    )
+
+
+class EmailMessageStatus(Status):
+    """How far it has come."""
+
+    attempts: f.Count | None = Field(None, description="Attempts so far; waiting for a connector is none.")
+    last_attempt_time: AwareDatetime | None = Field(None, description="When it was last tried.")
+    next_attempt_time: AwareDatetime | None = Field(None, description="When it is tried again.")
+    completion_time: AwareDatetime | None = Field(None, description="When it was finished, either way.")
+    message_id: Annotated[str, Field(max_length=998)] | None = Field(
+        None, description="Its Message-ID, the same for every attempt."
+    )
+    recipient_results: Annotated[tuple[RecipientResult, ...], Field(max_length=300), ListMap("index")] = Field(
+        (), description="One entry a recipient."
+    )
+    server_response: f.Text | None = Field(None, description="The server's last reply.")
+
+
+class EmailMessage(Resource):
+    """A mail for the outbox: durable, retried, and settled once a server took it or it cannot be sent."""
+
+    spec: EmailMessageSpec
+    status: EmailMessageStatus = EmailMessageStatus()
