@@ -20,7 +20,9 @@ MAX_ADDRESS_BYTES = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its angle br
 
 _HIDDEN = re.compile(f"[{HIDDEN}]")
 # RFC 5322 §3.2.3 atext in a dot-atom; RFC 6531 §3.3 adds everything beyond ASCII. No quoted local parts: they serve attacks more than people.
-_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+)*")
+_LOCAL = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+)*"
+)
 _DOMAIN = re.compile(r"(?=.{1,255}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 _SPACE = re.compile(r"\s")
 
@@ -65,7 +67,9 @@ def parse_mailbox(text: str) -> Mailbox | AddressProblem:
     phrase, _, address = text[:-1].rpartition("<")
     name = _unquoted(phrase.strip())
     if name is None:
-        return AddressProblem(f"{_shown(text)} is not one mailbox: put a display name with , ; : < > @ or quotes into double quotes")
+        return AddressProblem(
+            f"{_shown(text)} is not one mailbox: put a display name with , ; : < > @ or quotes into double quotes"
+        )
     return _checked(Mailbox(name, address))
 
 
@@ -73,7 +77,9 @@ def parse_mailbox(text: str) -> Mailbox | AddressProblem:
 def wire_address(address: str) -> WireAddress | AddressProblem:
     """The address with its domain in A-labels (UTS 46, lower case). The local part stays byte for byte: only its server may read it."""
     if len(address) > MAX_ADDRESS_BYTES or _HIDDEN.search(address) or _SPACE.search(address):
-        return AddressProblem(f"{_shown(address)} is not a mail address: it is too long or holds a space or a control character")
+        return AddressProblem(
+            f"{_shown(address)} is not a mail address: it is too long or holds a space or a control character"
+        )
     local, at, domain = address.rpartition("@")
     if not at or not _LOCAL.fullmatch(local):
         return AddressProblem(f"{_shown(address)} is not a mail address of the form user@example.org")
@@ -118,7 +124,9 @@ def _checked(mailbox: Mailbox) -> Mailbox | AddressProblem:
     if isinstance(wire, AddressProblem):
         return wire
     if len(mailbox.name) > MAX_NAME_CHARACTERS:
-        return AddressProblem(f"{_shown(mailbox.name)} is too long for a display name: at most {MAX_NAME_CHARACTERS} characters")
+        return AddressProblem(
+            f"{_shown(mailbox.name)} is too long for a display name: at most {MAX_NAME_CHARACTERS} characters"
+        )
     return mailbox
 
 
@@ -126,7 +134,11 @@ def _unquoted(phrase: str) -> str | None:
     if len(phrase) >= 2 and phrase[0] == phrase[-1] == '"':
         inner = phrase[1:-1]
         plain = re.sub(r"\\(.)", r"\1", inner)
-        return None if re.search(r'(?:^|[^\\])(?:\\\\)*"', inner) or re.search(r"(?:^|[^\\])(?:\\\\)*\\$", inner) else plain.strip()
+        return (
+            None
+            if re.search(r'(?:^|[^\\])(?:\\\\)*"', inner) or re.search(r"(?:^|[^\\])(?:\\\\)*\\$", inner)
+            else plain.strip()
+        )
     return None if re.search(r'[",;:<>@()\[\]\\]', phrase) else phrase
 
 

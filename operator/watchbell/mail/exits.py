@@ -7,12 +7,18 @@ _SIGNALS = {
     1: ("SIGHUP", "its controlling process hung up, or it took a reload signal for the end"),
     2: ("SIGINT", "it was interrupted, as by Ctrl-C"),
     3: ("SIGQUIT", "it was told to quit; a Go program prints its goroutines and exits"),
-    4: ("SIGILL", "it met an instruction this CPU does not know: an image for another CPU, or one built for a newer CPU"),
+    4: (
+        "SIGILL",
+        "it met an instruction this CPU does not know: an image for another CPU, or one built for a newer CPU",
+    ),
     5: ("SIGTRAP", "it hit a trap or a debugger's breakpoint"),
     6: ("SIGABRT", "it aborted itself: a failed assertion, a Go or C++ runtime error, or a failed allocation"),
     7: ("SIGBUS", "it touched memory that has no backing: a truncated mapped file or a full disk"),
     8: ("SIGFPE", "it divided by zero or made another arithmetic error"),
-    9: ("SIGKILL", "the kernel or the kubelet killed it: memory, a missed liveness probe, or a stop that took longer than its grace period"),
+    9: (
+        "SIGKILL",
+        "the kernel or the kubelet killed it: memory, a missed liveness probe, or a stop that took longer than its grace period",
+    ),
     11: ("SIGSEGV", "it touched memory that is not its own: a bug in native code, or an image for another platform"),
     13: ("SIGPIPE", "the reader of its output went away"),
     14: ("SIGALRM", "its own timer ran out"),
@@ -44,7 +50,10 @@ def exit_meaning(exit_code: int | None, signal: int | None = None, reason: str =
         return _killed_by(signal or (exit_code or 128) - 128)
     if exit_code is None:
         return ""
-    return _CODES.get(exit_code, f"The program left with code {exit_code}, which is its own: its documentation or its last log lines say what it stands for.")
+    return _CODES.get(
+        exit_code,
+        f"The program left with code {exit_code}, which is its own: its documentation or its last log lines say what it stands for.",
+    )
 
 
 def exit_label(exit_code: int | None, signal: int | None = None, reason: str = "") -> str:
@@ -64,7 +73,11 @@ def _is_signal(exit_code: int | None) -> bool:
 
 def _killed_by(number: int) -> str:
     signal_name, why = _SIGNALS.get(number, ("", ""))
-    return f"The program ended by signal {number} ({signal_name}): {why}." if signal_name else f"The program ended by signal {number}."
+    return (
+        f"The program ended by signal {number} ({signal_name}): {why}."
+        if signal_name
+        else f"The program ended by signal {number}."
+    )
 
 
 def _out_of_memory(memory_limit: str) -> str:

@@ -99,7 +99,7 @@ def build(draft: Draft) -> bytes | MessageProblem:
 
 
 def message_id(seed_parts: Sequence[str], domain: str) -> str:
-    """`<32 hex digits@domain>`: equal seeds give the same identifier, so every retry of a mail carries the same one. Raises ValueError for a bad domain."""
+    """`<32 hex digits@domain>`: equal seeds give the same identifier, so every retry carries the same one. ValueError for a bad domain."""
     return f"<{_digest(seed_parts)}@{_identifier_domain(domain)}>"
 
 
@@ -115,7 +115,7 @@ def _digest(parts: Sequence[str]) -> str:
 def _identifier_domain(domain: str) -> str:
     encoded = wire_domain(domain)
     if isinstance(encoded, AddressProblem):
-        raise ValueError(encoded.message)
+        raise ValueError(encoded.message)  # noqa: TRY004 - the type is right, the value is not  # noqa: TRY004 - the type is right, the value is not
     return encoded
 
 
@@ -203,7 +203,9 @@ def _extra_headers(extra: Sequence[tuple[str, str]], taken: set[str]) -> Iterato
     seen: set[str] = set()
     for name, value in extra:
         if not _EXTRA_NAME.fullmatch(name):
-            raise _RefusedError(f"headers[{name[:80]!a}]", "may not be set: only X-*, List-*, Reply-To, Feedback-ID and Importance may")
+            raise _RefusedError(
+                f"headers[{name[:80]!a}]", "may not be set: only X-*, List-*, Reply-To, Feedback-ID and Importance may"
+            )
         if name.lower() in seen:
             raise _RefusedError(f"headers[{name}]", "is set twice")
         seen.add(name.lower())
@@ -229,11 +231,18 @@ def _body(draft: Draft) -> tuple[bytes, bytes]:
     # `=_` occurs in neither quoted-printable nor base64 (RFC 2045 §6.7), so no part can hold the boundary.
     boundary = f"=_{hashlib.sha256(draft.message_id.encode()).hexdigest()[:24]}".encode()
     body = b"".join(b"--" + boundary + b"\r\n" + head + b"\r\n" + content for head, content in parts)
-    return b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n', body + b"--" + boundary + b"--\r\n"
+    return (
+        b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n',
+        body + b"--" + boundary + b"--\r\n",
+    )
 
 
 def _type_names(body_type: bytes) -> tuple[str, ...]:
-    return ("Content-Type",) if body_type.startswith(b"Content-Type: multipart/") else ("Content-Type", "Content-Transfer-Encoding")
+    return (
+        ("Content-Type",)
+        if body_type.startswith(b"Content-Type: multipart/")
+        else ("Content-Type", "Content-Transfer-Encoding")
+    )
 
 
 def _part(subtype: str, body: str) -> tuple[bytes, bytes]:

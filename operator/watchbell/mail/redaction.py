@@ -27,7 +27,8 @@ def _rule(needles: str, pattern: str, replacement: str | Callable[[re.Match[str]
 
 
 _KEYWORDS = (
-    r"pass(?:word|wd|phrase)|pwd|secret|token|credential|(?:api|access|private|shared|account|license|ingest|encryption|signing)[_-]?key|x-honeycomb-team"
+    r"pass(?:word|wd|phrase)|pwd|secret|token|credential|x-honeycomb-team|"
+    r"(?:api|access|private|shared|account|license|ingest|encryption|signing)[_-]?key"
 )
 # What follows a keyword and makes it the name of a thing that is no secret: where a secret is, not what it is.
 _HARMLESS = r"(?![_-]?(?i:name|ref|file|path|url|uri|type|expir|count|id\b|mount|store|size|length|ttl))"
@@ -63,21 +64,37 @@ _RULES = (
     ),
     _rule("private", r"(?s)\A.*-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----", "[redacted private key]"),
     _rule("eyj", r"(?<![\w-])eyJ[\w-]{8,8192}+\.[\w-]{4,16384}+(?:\.[\w-]{0,8192}+){0,3}"),
-    _rule("authorization cookie", r"(?i)((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,3}[\"']?[ \t]{0,8}[:=][ \t]{0,8})[^\r\n]++", rf"\1\2{MASK}"),
+    _rule(
+        "authorization cookie",
+        r"(?i)((?:proxy-)?authorization|(?:set-)?cookie)(\\{0,3}[\"']?[ \t]{0,8}[:=][ \t]{0,8})[^\r\n]++",
+        rf"\1\2{MASK}",
+    ),
     _rule("bearer", r"(?i)\b(bearer[ \t]{1,8})[A-Za-z0-9._~+/-]{16,}+=*+", rf"\1{MASK}"),
     _rule("basic", r"\b([Bb]asic[ \t]{1,8})(?=[A-Za-z+/]{0,64}[0-9=])[A-Za-z0-9+/]{12,}+=*+", rf"\1{MASK}"),
     # user:password@ of a URL; the user stays, it helps to find the account. Without a colon the one word is most often a token.
     _rule("://", r"(?<=://)([^\s/@:\"'<>]{0,128}:)[^\s/\"'<>]{1,512}@", rf"\1{MASK}@"),
     _rule("://", r"(?<=://)[^\s/@:?#\"'<>]{16,512}+@", rf"{MASK}@"),
-    _rule("hooks.slack.com webhook.office.com discord.com/api/webhooks", r"(?i)((?:hooks\.slack\.com|[\w-]{0,63}\.webhook\.office\.com|discord\.com/api/webhooks)/)[^\s\"']++", rf"\1{MASK}"),
-    _rule("sig= key= code= signature= x-amz- x-goog-", r"(?i)([?&](?:sig|key|code|signature|x-amz-(?:signature|credential|security-token)|x-goog-signature)=)[^\s&\"']++", rf"\1{MASK}"),
+    _rule(
+        "hooks.slack.com webhook.office.com discord.com/api/webhooks",
+        r"(?i)((?:hooks\.slack\.com|[\w-]{0,63}\.webhook\.office\.com|discord\.com/api/webhooks)/)[^\s\"']++",
+        rf"\1{MASK}",
+    ),
+    _rule(
+        "sig= key= code= signature= x-amz- x-goog-",
+        r"(?i)([?&](?:sig|key|code|signature|x-amz-(?:signature|credential|security-token)|x-goog-signature)=)[^\s&\"']++",
+        rf"\1{MASK}",
+    ),
     _rule(
         "pass pwd secret token key credential x-honeycomb-team",
         rf"(?i)((?:{_KEYWORDS})s?{_HARMLESS}[\w.-]{{0,40}}+(?:\\{{0,3}}[\"'\]])?[ \t]{{0,8}}(?:=>|:=|[:=])[ \t]{{0,8}})"
         rf"(?:(\\{{0,3}}[\"'])(?:(?!\2)[^\r\n]){{0,4096}}+|\[[^\]\r\n]{{0,1024}}+\]?|[^\s,;&\"'}}\])\[]++)",
         _mask_value,
     ),
-    _rule("--", rf"(?i)((?<![\w-])--[\w-]{{0,40}}(?:password|passwd|secret|token|api-key){_HARMLESS}[ \t]{{1,8}})[^\s-]\S*+", rf"\1{MASK}"),
+    _rule(
+        "--",
+        rf"(?i)((?<![\w-])--[\w-]{{0,40}}(?:password|passwd|secret|token|api-key){_HARMLESS}[ \t]{{1,8}})[^\s-]\S*+",
+        rf"\1{MASK}",
+    ),
     _rule(_SHAPE_NEEDLES, rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKEN_SHAPES)})"),
     # The middle of a key or of a Secret's data: a line of nothing but base64.
     _rule("", r"(?m)^[ \t]{0,32}[A-Za-z0-9+/]{60,}+={0,2}[ \t]{0,8}\r?$"),
@@ -99,4 +116,4 @@ def _tail(text: str) -> str:
     """The last part, begun at a line's start: half a secret has no shape to be known by."""
     kept = text[-MAX_CHARACTERS:]
     start = kept.find("\n", 0, 65536) + 1
-    return f"[{len(text) - len(kept) + (start or 8192)} characters left out]\n{kept[start or 8192:]}"
+    return f"[{len(text) - len(kept) + (start or 8192)} characters left out]\n{kept[start or 8192 :]}"

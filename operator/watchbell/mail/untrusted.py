@@ -29,7 +29,7 @@ def visible(text: str, limit: int) -> str:
     text = text[: limit * 4 + 160]
     if text.isascii() and text.isprintable():
         return _clip(text, limit)
-    text = _COLOUR.sub("", text).replace("\t", "    ").rstrip("\r\n")
+    text = _COLOUR.sub("", text).replace("\t", "  ").rstrip("\r\n")
     return _clip(_HIDDEN.sub(_escape, text), limit)
 
 

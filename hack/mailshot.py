@@ -1,0 +1,116 @@
+"""Renders a mail (.eml) or a page (.html) to a PNG with headless Chromium: `python hack/mailshot.py mail.eml out.png --width 360 --dark`.
+
+Mails are made to be looked at; this is how. The page's own height decides the picture's.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from email import message_from_bytes, policy
+from pathlib import Path
+
+# Without the last four Chromium looks up hosts of its own at every start.
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_TIMEOUT_S = 60
+
+
+def page_of(path: Path) -> str:
+    """The HTML of a page, or the HTML part of a mail."""
+    if path.suffix != ".eml":
+        return path.read_text(encoding="utf-8")
+    body = message_from_bytes(path.read_bytes(), policy=policy.default).get_body(("html", "plain"))
+    if body is None:
+        raise SystemExit(f"{path} has neither an HTML nor a text part")
+    return str(body.get_content())
+
+
+def shoot(page: str, target: Path, *, width: int, dark: bool, scale: float) -> None:
+    """Writes the picture of a page `width` CSS pixels wide."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        raise SystemExit("chromium is missing; on Debian: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as scratch:
+        inner = Path(scratch, "mail.html")
+        inner.write_text(page, encoding="utf-8")
+        height = _height(browser, scratch, inner, width, dark=dark)
+        shot = Path(scratch, "shot.png")
+        frame = _frame(scratch, inner, width, height, report=False)
+        _run(
+            browser,
+            scratch,
+            frame,
+            [f"--screenshot={shot}", f"--window-size={width},{height}", f"--force-device-scale-factor={scale}"],
+            dark=dark,
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(shot, target)
+
+
+def _frame(scratch: str, inner: Path, width: int, height: int, *, report: bool) -> Path:
+    """A page that holds the mail in a frame: Chromium lays no page out narrower than 500 pixels, but cuts the picture to the size asked for."""
+    script = (
+        "<script>document.querySelector('iframe').onload=e=>{document.title=e.target.contentDocument.documentElement.scrollHeight}</script>"
+        if report
+        else ""
+    )
+    frame = Path(scratch, "frame.html")
+    frame.write_text(
+        "<!DOCTYPE html><meta name=color-scheme content='light dark'><body style='margin:0'>"
+        f"<iframe src='{inner.name}' style='border:0;display:block;width:{width}px;height:{height}px'></iframe>{script}",
+        encoding="utf-8",
+    )
+    return frame
+
+
+def _height(browser: str, scratch: str, inner: Path, width: int, *, dark: bool) -> int:
+    frame = _frame(scratch, inner, width, 100, report=True)
+    out = _run(browser, scratch, frame, ["--dump-dom", "--allow-file-access-from-files"], dark=dark)
+    found = re.search(r"<title>(\d+)</title>", out)
+    if found is None:
+        raise SystemExit("chromium did not tell the height of the page")
+    return min(int(found[1]), 16000)
+
+
+def _run(browser: str, scratch: str, page: Path, extra: list[str], *, dark: bool) -> str:
+    theme = (
+        ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"]
+        if dark
+        else ["--blink-settings=preferredColorScheme=1"]
+    )
+    command = [browser, *_FLAGS, *theme, f"--user-data-dir={scratch}/profile", *extra, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"chromium ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def main() -> int:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--width", type=int, default=700)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--scale", type=float, default=1.0, help="device pixels for each CSS pixel")
+    arguments = parser.parse_args()
+    shoot(
+        page_of(arguments.source), arguments.target, width=arguments.width, dark=arguments.dark, scale=arguments.scale
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,348 @@
+"""The built-in mails about a collector that fails, and about one that runs again.
+
+Before: an incident and what was seen of its pods. After: `message`. Subjects are stable for the life of an incident, without brackets (Gmail leaves
+bracketed words out when it threads), and the resolved mail is a reply to the first one with its state in the body.
+
+Bounds, so that no pod can make a mail that Gmail clips (102 KB): 50 pods, 40 log lines, 300 characters a line, 20 KB of log, names as `untrusted`.
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from watchbell.mail import page, plain
+from watchbell.mail.document import (
+    Block,
+    Commands,
+    Document,
+    Facts,
+    Item,
+    Items,
+    Links,
+    Listing,
+    Paragraph,
+    Rendered,
+    Tone,
+    count,
+    moment,
+    span,
+)
+from watchbell.mail.exits import exit_label, exit_meaning
+from watchbell.mail.redaction import redact
+from watchbell.mail.untrusted import name, visible
+
+MAX_PODS = 50
+MAX_LOG_LINES = 40
+MAX_LOG_LINE_CHARACTERS = 300
+MAX_LOG_BYTES = 20_000
+MAX_REDACTED_CHARACTERS = 64 * 1024
+
+# kind: (what the subject says, what the summary says of one container)
+_KINDS = {
+    "CrashLoopBackOff": ("crash looping", "keeps failing and waits longer before each restart"),
+    "OOMKilled": ("out of memory", "was killed for using more memory than its limit"),
+    "ContainerError": ("container failed", "ended with an error"),
+}
+_TONES = {"Critical": Tone.CRITICAL, "Warning": Tone.WARNING, "Info": Tone.INFO}
+_ROLLOUTS = {"Deployment", "StatefulSet", "DaemonSet"}
+_URL = re.compile(r"https?://[!-~]{1,2000}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """One affected pod as its status told; `last_time` is when the container last ended, `memory_limit` a quantity such as `512Mi`."""
+
+    name: str
+    node: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    restarts: int = 0
+    last_time: datetime | None = None
+    message: str = ""
+    memory_limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CrashFacts:
+    """All that the mails of one incident say. Every text may be hostile. `now` is when the mail is written, for a resolved one when it was resolved.
+
+    `affected_count` counts pods beyond those in `pods`; `log_lines` are of the first pod unless `log_pod` names another; `exit_meaning` replaces our
+    own explanation; 0 in `repeat_seconds` or `resolve_after_seconds` says nothing about what comes next.
+    """
+
+    cluster: str
+    namespace: str
+    policy: str
+    incident: str
+    owner_kind: str
+    owner_name: str
+    kind: str
+    severity: str
+    container: str
+    image: str
+    pods: tuple[PodFacts, ...]
+    start_time: datetime
+    now: datetime
+    affected_count: int = 0
+    log_lines: tuple[str, ...] = ()
+    log_pod: str = ""
+    exit_meaning: str = ""
+    repeat_seconds: int = 0
+    resolve_after_seconds: int = 0
+    send_resolved: bool = True
+    dashboard_url: str = ""
+    runbook_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of an incident, fit to be shown."""
+
+    cluster: str
+    namespace: str
+    owner_kind: str
+    owner: str
+    container: str
+
+    @property
+    def subject(self) -> str:
+        return f"{self.namespace}/{self.owner}" if self.namespace else self.owner
+
+
+def render_crash(facts: CrashFacts) -> Rendered:
+    """The first mail of an incident. 0.2 ms for one pod with 20 log lines, most of it redaction (`tests/unit/test_mail_cost.py`)."""
+    names = _names(facts)
+    words, does = _kind(facts.kind)
+    total = max(facts.affected_count, len(facts.pods))
+    of = f"{count(total, 'pod')} of " if total > 1 else ""
+    container = f"Container {names.container}" if names.container else "A container"
+    summary = f"{container} in {of}{names.owner_kind} {names.owner} {does}. {_last_end(facts)}"
+    document = Document(
+        tone=_TONES.get(facts.severity, Tone.WARNING),
+        status=visible(facts.severity, 20),
+        context=_context(names.cluster),
+        title=_title(names, words),
+        summary=summary.strip(),
+        preheader=f"{names.cluster + ': ' if names.cluster else ''}{_last_end(facts)} Since {moment(facts.start_time)}.",
+        blocks=(
+            *_meaning(facts),
+            *_log(facts),
+            *_pods(facts, "Affected pod"),
+            _commands(facts, names),
+            _details(facts, names),
+            *_links(facts),
+            *_next_steps(facts, names),
+        ),
+        origin=_origin(facts, names),
+    )
+    return Rendered(_subject(names, words), plain.write(document), page.write(document))
+
+
+def render_resolved(facts: CrashFacts) -> Rendered:
+    """The mail that ends an incident: a reply to the first one, with how long it took and how often the pods restarted."""
+    names = _names(facts)
+    words, _ = _kind(facts.kind)
+    lasted = span((facts.now - facts.start_time).total_seconds())
+    held = f" and stayed so for {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+    document = Document(
+        tone=Tone.GOOD,
+        status="Resolved",
+        context=_context(names.cluster),
+        title=f"{names.subject} runs again",
+        summary=f"All pods of {names.owner_kind} {names.owner} became ready{held}. It was {words} for {lasted}.",
+        preheader=f"{names.cluster + ': ' if names.cluster else ''}running again after {lasted}.",
+        blocks=(
+            _history(facts, names, lasted),
+            *_pods(facts, "Pod that failed"),
+            *_links(facts),
+            Commands("If you want to look back", (_incident_command(facts, names),)),
+        ),
+        origin=_origin(facts, names),
+    )
+    return Rendered(f"Re: {_subject(names, words)}", plain.write(document), page.write(document))
+
+
+def _names(facts: CrashFacts) -> _Names:
+    return _Names(
+        visible(facts.cluster, 80),
+        name(facts.namespace),
+        visible(facts.owner_kind, 63),
+        name(facts.owner_name),
+        name(facts.container),
+    )
+
+
+def _kind(kind: str) -> tuple[str, str]:
+    return _KINDS.get(kind) or (f"failing with {visible(kind, 63)}", f"fails with {visible(kind, 63)}")
+
+
+def _subject(names: _Names, words: str) -> str:
+    on = f" on {names.cluster}" if names.cluster else ""
+    return visible(f"Collector {names.subject} {words}{on}", 240)
+
+
+def _title(names: _Names, words: str) -> str:
+    return f"{names.subject}: {words}" if words.startswith("container") else f"{names.subject} is {words}"
+
+
+def _context(cluster: str) -> str:
+    return f"on cluster {cluster}" if cluster else ""
+
+
+def _restarts(facts: CrashFacts) -> int:
+    return sum(pod.restarts for pod in facts.pods)
+
+
+def _last_end(facts: CrashFacts) -> str:
+    if not facts.pods:
+        return ""
+    pod = facts.pods[0]
+    label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 63))
+    restarts = count(_restarts(facts), "restart")
+    return f"The last run ended with {label}; {restarts} so far." if label else f"{restarts} so far."
+
+
+def _meaning(facts: CrashFacts) -> tuple[Block, ...]:
+    """Each different explanation once, at most three; then what the container itself left as its termination message."""
+    own = visible(facts.exit_meaning, 500)
+    found = (
+        [own]
+        if own
+        else [
+            exit_meaning(pod.exit_code, pod.signal, pod.reason, visible(pod.memory_limit, 32))
+            for pod in facts.pods[:MAX_PODS]
+        ]
+    )
+    sentences = tuple(dict.fromkeys(sentence for sentence in found if sentence))[:3]
+    message = next((pod.message for pod in facts.pods[:MAX_PODS] if pod.message.strip()), "")
+    said = (f"Its own last message: {visible(redact(message[:4096]), 300)}",) if message else ()
+    return (Paragraph("What that usually means", sentences + said),) if sentences or said else ()
+
+
+def _details(facts: CrashFacts, names: _Names) -> Facts:
+    limits = dict.fromkeys(visible(pod.memory_limit, 32) for pod in facts.pods[:MAX_PODS] if pod.memory_limit)
+    rows = (
+        ("Cluster", names.cluster),
+        ("Namespace", names.namespace),
+        ("Owner", f"{names.owner_kind} {names.owner}".strip()),
+        ("Container", names.container),
+        ("Image", name(facts.image)),
+        ("Memory limit", ", ".join(list(limits)[:3])),
+        ("Since", f"{moment(facts.start_time)} ({span((facts.now - facts.start_time).total_seconds())} ago)"),
+        ("Restarts", str(_restarts(facts))),
+    )
+    return Facts("Details", rows)
+
+
+def _pods(facts: CrashFacts, title: str) -> tuple[Block, ...]:
+    total = max(facts.affected_count, len(facts.pods))
+    if not facts.pods:
+        return ()
+    rows = tuple(_pod(pod, facts.now) for pod in facts.pods[:MAX_PODS])
+    return (
+        Items(
+            title if total == 1 else f"{title.replace('pod', 'pods').replace('Pod', 'Pods')} ({total})",
+            rows,
+            total - len(rows),
+        ),
+    )
+
+
+def _pod(pod: PodFacts, now: datetime) -> Item:
+    ended = f", {span((now - pod.last_time).total_seconds())} ago" if pod.last_time else ""
+    label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 40)) or visible(pod.reason, 40)
+    return Item(
+        name(pod.name), f"node {name(pod.node)}" if pod.node else "", label, count(pod.restarts, "restart") + ended
+    )
+
+
+def _log(facts: CrashFacts) -> tuple[Block, ...]:
+    lines = _log_lines(facts.log_lines)
+    if not lines:
+        return ()
+    pod = name(facts.log_pod or (facts.pods[0].name if facts.pods else ""))
+    return (
+        Listing(
+            "Last log lines",
+            lines,
+            f"{f'From {pod}, previous container. ' if pod else ''}What looks like a secret is redacted.",
+        ),
+    )
+
+
+def _log_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The last lines that fit. Redacted as one text first: keys span lines, and a cut secret has no shape to be known by."""
+    text = "\n".join(line.rstrip("\r\n")[:4096] for line in lines[-MAX_LOG_LINES * 5 :])
+    redacted = redact(text[-MAX_REDACTED_CHARACTERS:]).rstrip("\n")
+    kept: list[str] = []
+    room = MAX_LOG_BYTES
+    for raw in reversed(redacted.split("\n")[-MAX_LOG_LINES:]):
+        line = visible(raw, MAX_LOG_LINE_CHARACTERS)
+        room -= len(escape(line).encode()) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept)) if any(kept) else ()
+
+
+def _commands(facts: CrashFacts, names: _Names) -> Commands:
+    kubectl = f"kubectl -n {shlex.quote(names.namespace)}"
+    pod = shlex.quote(name(facts.pods[0].name)) if facts.pods else ""
+    container = f" -c {shlex.quote(names.container)}" if names.container else ""
+    rows = []
+    if pod:
+        rows.append(("The log of the container that failed", f"{kubectl} logs {pod}{container} --previous --tail=100"))
+        rows.append(("Events, limits, probes and mounts of the pod", f"{kubectl} describe pod {pod}"))
+    if pod and facts.kind == "OOMKilled":
+        rows.append(("What it uses now", f"{kubectl} top pod {pod} --containers"))
+    if facts.owner_kind in _ROLLOUTS:
+        owner = shlex.quote(f"{facts.owner_kind.lower()}/{names.owner}")
+        rows.append(("What changed before it began", f"{kubectl} rollout history {owner}"))
+    rows.append(_incident_command(facts, names))
+    return Commands("Run next", tuple(rows))
+
+
+def _incident_command(facts: CrashFacts, names: _Names) -> tuple[str, str]:
+    quoted = shlex.quote(name(facts.incident))
+    return (
+        "All that watchbell knows of this incident",
+        f"kubectl -n {shlex.quote(names.namespace)} get collectorincident {quoted} -o yaml",
+    )
+
+
+def _links(facts: CrashFacts) -> tuple[Block, ...]:
+    offered = (("Dashboard", facts.dashboard_url), ("Runbook", facts.runbook_url))
+    rows = tuple((label, address) for label, address in offered if _URL.fullmatch(address))
+    return (Links(rows),) if rows else ()
+
+
+def _next_steps(facts: CrashFacts, names: _Names) -> tuple[Block, ...]:
+    sentences = ["More failures of this kind belong to this incident: no mail for each restart."]
+    if facts.repeat_seconds:
+        sentences.append(f"If it goes on, you are reminded in {span(facts.repeat_seconds)}.")
+    if facts.send_resolved:
+        held = f" for {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+        sentences.append(f"When all pods of {names.owner} have been ready{held}, a reply to this mail says so.")
+    return (Paragraph("What watchbell does next", (" ".join(sentences),)),)
+
+
+def _history(facts: CrashFacts, names: _Names, lasted: str) -> Facts:
+    rows = (
+        ("Cluster", names.cluster),
+        ("Namespace", names.namespace),
+        ("Owner", f"{names.owner_kind} {names.owner}".strip()),
+        ("Container", names.container),
+        ("Image", name(facts.image)),
+        ("Began", moment(facts.start_time)),
+        ("Resolved", moment(facts.now)),
+        ("Lasted", lasted),
+        ("Restarts", str(_restarts(facts))),
+    )
+    return Facts("How it went", rows)
+
+
+def _origin(facts: CrashFacts, names: _Names) -> str:
+    return f"Sent by watchbell for CollectorPolicy {names.namespace}/{name(facts.policy)}, incident {name(facts.incident)}."
