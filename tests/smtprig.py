@@ -1,0 +1,285 @@
+"""Servers to prove a relay against: one that plays a script byte by byte, and a real one (aiosmtpd) with TLS and logins.
+
+Both run in the test's own event loop and on loopback; what they heard can be read afterwards.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+from watchbell.api.sensitive import Sensitive
+from watchbell.smtp.egress import EgressPolicy
+from watchbell.smtp.model import AuthPlan, Relay, Timeouts, TlsMode, TlsPlan
+from watchbell.smtp.oauth import TokenEgress, TokenSource
+from watchbell.smtp.session import Dialer
+
+CANARY = "c4nary-p4ssw0rd!"
+USER = "alerts@example.com"
+QUICK = Timeouts(
+    resolve_s=2,
+    connect_each_s=1,
+    connect_all_s=2,
+    tls_s=1,
+    greeting_s=0.4,
+    command_s=0.6,
+    auth_s=0.6,
+    token_s=1,
+    data_initiation_s=0.6,
+    data_block_s=0.6,
+    data_termination_s=0.6,
+    quit_s=0.3,
+    total_probe_s=5,
+)
+ALL_PORTS = frozenset(range(1, 65536))
+LOOPBACK = EgressPolicy(allow_cidrs=("127.0.0.0/8", "::1/128"), allow_ports=ALL_PORTS)
+
+Step = bytes | float | str | Callable[["Scripted"], bytes]
+GREET = b"220 relay.test ESMTP\r\n"
+OK = b"250 2.0.0 ok\r\n"
+BYE: tuple[Step, ...] = ("r", b"221 2.0.0 bye\r\n", "close")
+
+
+def ehlo(*capabilities: str) -> bytes:
+    """An EHLO answer that offers these."""
+    lines = ["relay.test", *capabilities]
+    return b"".join(f"250{'-' if n < len(lines) - 1 else ' '}{line}\r\n".encode() for n, line in enumerate(lines))
+
+
+class Scripted:
+    """A server that plays one script for each connection (the last one again and again).
+
+    Steps: bytes = send; a number = wait; ``"r"`` = read a line; ``"data"`` = read to the final dot; ``"tls"`` = start TLS; ``"close"`` = half-close,
+    then wait for the client to go; ``"abort"`` = reset; ``"hang"`` = read and say nothing until the client goes.
+    """
+
+    def __init__(self, *scripts: Sequence[Step], tls: ssl.SSLContext | None = None, is_implicit: bool = False) -> None:
+        self._scripts = scripts
+        self._tls = tls
+        self._is_implicit = is_implicit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self.heard: list[bytes] = []
+        self.bodies: list[bytes] = []
+        self.connections = 0
+        self.open_connections = 0
+        self.port = 0
+
+    async def __aenter__(self) -> "Scripted":
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self._tls if self._is_implicit else None, limit=64 * 1024 * 1024
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def commands(self) -> list[str]:
+        """The lines heard, as text without the line end."""
+        return [line.rstrip(b"\r\n").decode() for line in self.heard]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        self.open_connections += 1
+        try:
+            for step in script:
+                await self._play(step, reader, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client hung up first, which is what many of these tests are about
+        finally:
+            self.open_connections -= 1
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match step:
+            case bytes():
+                writer.write(step)
+                await writer.drain()
+            case float() | int():
+                await asyncio.sleep(step)
+            case "r":
+                self.heard.append(await reader.readuntil(b"\n"))
+            case "data":
+                self.bodies.append(await reader.readuntil(b"\r\n.\r\n"))
+            case "tls":
+                assert self._tls is not None
+                await writer.start_tls(self._tls)
+            case "close":
+                if writer.can_write_eof():
+                    writer.write_eof()
+                else:
+                    writer.close()
+                await reader.read()
+            case "abort":
+                writer.transport.abort()
+            case "hang":
+                while await reader.read(65536):
+                    pass
+            case "sleep":
+                await asyncio.sleep(60)
+            case _ if callable(step):
+                writer.write(step(self))
+                await writer.drain()
+            case _:
+                raise AssertionError(f"no such step: {step!r}")
+
+
+@dataclass
+class Inbox:
+    """What the real server took, and what it shall answer: hooks override the reply to a command."""
+
+    replies: dict[str, Callable[..., str]] = field(default_factory=dict)
+    messages: list[tuple[str, list[str], bytes]] = field(default_factory=list)
+    hellos: list[str] = field(default_factory=list)
+    logins: list[tuple[str, str, str]] = field(default_factory=list)
+    resets: int = 0
+
+    async def handle_EHLO(
+        self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
+    ) -> list[str]:  # noqa: N802 - aiosmtpd's name
+        self.hellos.append(hostname)
+        session.host_name = hostname
+        return responses
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
+        if (hook := self.replies.get("MAIL")) and (told := hook(address)):
+            return told
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 sender ok"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:  # noqa: N802
+        if (hook := self.replies.get("RCPT")) and (told := hook(address)):
+            return told
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 recipient ok"
+
+    async def handle_RSET(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.resets += 1
+        return "250 2.0.0 reset"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        if (hook := self.replies.get("DATA")) and (told := hook(envelope)):
+            return told
+        self.messages.append((envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
+        return f"250 2.0.0 queued as {len(self.messages)}"
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """A running aiosmtpd."""
+
+    port: int
+    inbox: Inbox
+
+
+@asynccontextmanager
+async def mail_server(
+    *, tls: ssl.SSLContext | None = None, is_implicit: bool = False, has_auth: bool = True, **options: Any
+) -> AsyncIterator[MailServer]:
+    """A real SMTP server: STARTTLS or implicit TLS when `tls` is given, AUTH PLAIN and LOGIN for USER with CANARY."""
+    inbox = Inbox()
+    loop = asyncio.get_running_loop()
+    running: list[SMTP] = []
+
+    def authenticate(server: SMTP, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        if not isinstance(data, LoginPassword):
+            return AuthResult(success=False, handled=False)
+        inbox.logins.append((mechanism, data.login.decode(), data.password.decode()))
+        is_right = (data.login, data.password) == (USER.encode(), CANARY.encode())
+        return AuthResult(success=is_right, handled=False)
+
+    def factory() -> SMTP:
+        protocol = SMTP(
+            inbox,
+            hostname="relay.test",
+            loop=loop,
+            enable_SMTPUTF8=True,
+            tls_context=None if is_implicit else tls,
+            authenticator=authenticate if has_auth else None,
+            auth_require_tls=tls is not None and not is_implicit,
+            **options,
+        )
+        running.append(protocol)
+        return protocol
+
+    server = await loop.create_server(factory, "127.0.0.1", 0, ssl=tls if is_implicit else None)
+    try:
+        yield MailServer(server.sockets[0].getsockname()[1], inbox)
+    finally:
+        server.close()
+        await _end(running)
+        await server.wait_closed()
+
+
+async def _end(running: list[SMTP]) -> None:
+    tasks = [protocol._handler_coroutine for protocol in running if protocol._handler_coroutine is not None]
+    for protocol, task in zip(running, tasks, strict=False):
+        task.cancel()
+        if protocol.transport is not None:
+            protocol.transport.abort()
+    with suppress(Exception):
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A private CA and what it issues."""
+
+    ca: trustme.CA
+
+    @property
+    def pem(self) -> str:
+        return self.ca.cert_pem.bytes().decode()
+
+    def server_context(self, *names: str, leaf: trustme.LeafCert | None = None) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        (leaf or self.ca.issue_cert(*(names or ("127.0.0.1", "localhost", "relay.test")))).configure_cert(context)
+        return context
+
+
+def relay(port: int, **changes: Any) -> Relay:
+    """A relay on loopback: clear text, no login, quick time-outs, unless changed."""
+    plain = Relay(
+        "127.0.0.1",
+        port,
+        tls=TlsPlan(mode=TlsMode.NONE),
+        mail_from=USER,
+        hello_name="operator.test",
+        timeouts=QUICK,
+    )
+    return replace(plain, **changes)
+
+
+def password(value: str = CANARY, **changes: Any) -> AuthPlan:
+    """A login by password, allowed in clear so that scripts need no TLS."""
+    return replace(AuthPlan(USER, Sensitive(value), plaintext_allowed=True), **changes)
+
+
+def dialer(policy: EgressPolicy = LOOPBACK) -> Dialer:
+    """A dialer that may go to loopback; its token source was never used and needs no closing."""
+    tokens = TokenSource(
+        TokenEgress(policy, has_plain_loopback=True, is_host_allowed=lambda _: True),
+        clock=time.monotonic,
+        now=lambda: datetime.now(UTC),
+    )
+    return Dialer(policy, tokens, time.monotonic)
