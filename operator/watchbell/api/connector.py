@@ -449,6 +449,7 @@ class UsedCredentials(Block):
     secret_resource_version: f.Word | None = Field(
         None, description="The resourceVersion of the Secret; never a hash of what it holds."
     )
+    last_authentication_time: AwareDatetime | None = Field(None, description="When the server last accepted them.")
 
 
 class ConnectorStatus(Status):

@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from watchbell.api.enums import SelectorOperator
 from watchbell.api.fields import Name
@@ -28,6 +38,7 @@ __all__ = [
     "parse",
 ]
 
+MAX_GENERATION = 9_007_199_254_740_991
 _ACRONYMS = {"url": "URL", "id": "ID", "tls": "TLS"}
 
 
@@ -45,6 +56,18 @@ class Block(BaseModel):
     RULES: ClassVar[tuple[Rule, ...]] = ()
     ABSENT: ClassVar[frozenset[str]] = frozenset()
     """Attributes that a class inherits but that its kind does not have in the API."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema with the rules over several fields, and without what the kind lacks."""
+        reference = handler(schema)
+        own = handler.resolve_ref_schema(reference)
+        rules = [rule.as_schema() for rule in cls.RULES]
+        if rules:
+            own["x-kubernetes-validations"] = rules
+        for attribute in cls.ABSENT:
+            del own["properties"][camel(attribute)]
+        return reference
 
 
 class OwnerReference(Block):
@@ -92,7 +115,7 @@ class StatusCondition(Block):
     ] = Field(description="Why, in one word of a closed set.")
     message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, for people.")
     last_transition_time: AwareDatetime = Field(description="When the status last changed.")
-    observed_generation: Annotated[int, Field(ge=0)] | None = Field(
+    observed_generation: Annotated[int, Field(ge=0, le=MAX_GENERATION)] | None = Field(
         None, description="The generation of the spec that the condition is about."
     )
 
@@ -100,7 +123,7 @@ class StatusCondition(Block):
 class Status(Block):
     """What the operator found; it writes nothing else."""
 
-    observed_generation: Annotated[int, Field(ge=-1)] | None = Field(
+    observed_generation: Annotated[int, Field(ge=-1, le=MAX_GENERATION)] | None = Field(
         None,
         description="The generation of the spec that this status is about; -1 until it was seen for the first time.",
     )
@@ -152,6 +175,8 @@ class SelectorRule(Block):
 
 class LabelSelector(Block):
     """A Kubernetes label selector: all of it must hold."""
+
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 
     match_labels: Annotated[
         Mapping[Annotated[str, StringConstraints(max_length=316)], Annotated[str, StringConstraints(max_length=63)]],

@@ -1,6 +1,4 @@
-"""The names that others script against: group, version, annotations, labels, and the table of kinds."""
-
-from dataclasses import dataclass
+"""The names that others script against: group, version, annotations and labels. The kinds stand in `kinds`."""
 
 GROUP = "watchbell.dev"
 VERSION = "v1alpha1"
@@ -20,19 +18,3 @@ SECRET_TYPE = "watchbell.dev/smtp"  # noqa: S105 - the type of a Secret
 CATEGORY = "watchbell"
 DEFAULT_CONNECTOR = "default"
 """The connector that serves wherever a `connectorRef` is absent is the one of this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """How one kind is called; the models stand in `kinds.KINDS`."""
-
-    kind: str
-    plural: str
-    singular: str
-    short_names: tuple[str, ...] = ()
-    namespaced: bool = True
-
-    @property
-    def crd(self) -> str:
-        """The name of its CustomResourceDefinition."""
-        return f"{self.plural}.{GROUP}"
