@@ -21,10 +21,10 @@ from watchbell.api.sensitive import Sensitive
 from watchbell.smtp.breakage import breakage_of
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.egress import EgressPolicy, is_host_named
-from watchbell.smtp.endpoint import resolve
 from watchbell.smtp.model import Fault, OAuthPlan, StageName
 from watchbell.smtp.oauth_grants import Form, GrantProblem, form_of
 from watchbell.smtp.oauth_verdict import AUTHORITIES, Answer, Granted, read_answer
+from watchbell.smtp.resolver import resolve
 from watchbell.smtp.verdict import classify_breakage, fault
 
 _DEADLINE_S = 10.0

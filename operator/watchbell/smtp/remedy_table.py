@@ -15,7 +15,7 @@ _ASK_FOR_EGRESS_IP = (
 _SEE_CERTIFICATE = (
     "See what it shows: openssl s_client {starttls}-connect {host}:{port} -servername {host} -showcerts </dev/null"
 )
-_EDIT_SECRET = (
+_WRITE_ANEW = (
     "Write the Secret anew without a newline: kubectl -n $NAMESPACE create secret generic $SECRET --type=watchbell.dev/smtp "
     '--from-literal=username="$SMTP_USER" --from-literal=password="$SMTP_PASSWORD" --dry-run=client -o yaml | kubectl apply -f -'
 )
@@ -43,8 +43,8 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     ),
     R.INVALID_CA_BUNDLE: ("Put PEM certificates (-----BEGIN CERTIFICATE-----) into the key that spec.tls.caSecretRef or spec.tls.caConfigMapRef names.",),
     R.INVALID_CLIENT_CERTIFICATE: (
-        "The Secret of spec.tls.clientCertSecretRef needs tls.crt and the tls.key that belongs to it: "
-        "kubectl -n $NAMESPACE create secret tls $SECRET --cert=tls.crt --key=tls.key",
+        ("The Secret of spec.tls.clientCertSecretRef needs tls.crt and the tls.key that belongs to it: "
+        "kubectl -n $NAMESPACE create secret tls $SECRET --cert=tls.crt --key=tls.key"),
     ),
     # Resolve
     R.HOST_NOT_FOUND: (
@@ -153,13 +153,13 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     # Token
     R.OAUTH_CLIENT_REJECTED: (
         "The client's secret or certificate is wrong or expired: make a new one in Entra ID (App registrations → Certificates & secrets).",
-        "Store the secret's Value, not its ID: kubectl -n $NAMESPACE create secret generic $SECRET --type=watchbell.dev/smtp "
-        '--from-literal=client-secret="$CLIENT_SECRET" --dry-run=client -o yaml | kubectl apply -f -',
+        ("Store the secret's Value, not its ID: kubectl -n $NAMESPACE create secret generic $SECRET --type=watchbell.dev/smtp "
+        '--from-literal=client-secret="$CLIENT_SECRET" --dry-run=client -o yaml | kubectl apply -f -'),
     ),
     R.OAUTH_CONFIG_INVALID: (
         "Check spec.auth.oauth2: tenant in tokenURL, clientID, grant and scopes.",
-        "RefreshToken: the token was revoked or has expired; sign in anew. WorkloadIdentity: issuer and subject of the federated credential must be "
-        "those of the operator's ServiceAccount.",
+        ("RefreshToken: the token was revoked or has expired; sign in anew. WorkloadIdentity: issuer and subject of the federated credential must be "
+        "those of the operator's ServiceAccount."),
         "GoogleServiceAccount: domain-wide delegation must allow the client ID the scope https://mail.google.com/.",
     ),
     R.OAUTH_TOKEN_WRONG_SCOPE: (
@@ -186,7 +186,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     R.CREDENTIALS_REJECTED: (
         "Check the user name and password in the Secret of spec.auth.secretRef: kubectl -n $NAMESPACE get secret $SECRET -o jsonpath='{{.data.username}}' | base64 -d",
         "Usual slips: a newline at the end, a value encoded in base64 twice, the API key in place of the SMTP key, the password of another region.",
-        _EDIT_SECRET,
+        _WRITE_ANEW,
         "It is tried again at once when the Secret changes, and else once an hour, so that the account is not locked.",
     ),
     R.APP_PASSWORD_REQUIRED: (

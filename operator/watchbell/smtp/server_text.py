@@ -103,7 +103,7 @@ def _patterns(value: str) -> Iterator[re.Pattern[str]]:
 
 
 def _base64_cores(value: bytes) -> Iterator[str]:
-    """The characters that are fixed by `value` wherever it stands in a longer encoded text such as `\\0user\\0password`, for each alignment."""
+    """The characters that `value` fixes wherever it stands in a longer encoded text (NUL user NUL password), for each alignment."""
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + value).decode().rstrip("=")
         core = encoded[-(-shift * 8 // 6) : (shift + len(value)) * 8 // 6]
