@@ -14,7 +14,9 @@ from watchbell.connectors.credentials import Refusal, SecretView, Value, check_o
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits
+from watchbell.smtp.egress import EgressPolicy, check_port
 from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
+from watchbell.smtp.providers import limits_of
 from watchbell.smtp.ses import derive_password
 
 DEFAULT_PORTS = {TlsMode.START_TLS: 587, TlsMode.IMPLICIT: 465, TlsMode.NONE: 25}
@@ -29,7 +31,7 @@ class Assembled:
     had_newline: bool
 
 
-def assemble(key: ConnectorKey, found: Found, *, insecure_allowed: bool) -> Assembled | Refusal:
+def assemble(key: ConnectorKey, found: Found, egress: EgressPolicy, *, insecure_allowed: bool) -> Assembled | Refusal:
     """The outlet of a connector."""
     refusal = _insecurity(found.base, allowed=insecure_allowed)
     if refusal is not None:
@@ -39,6 +41,13 @@ def assemble(key: ConnectorKey, found: Found, *, insecure_allowed: bool) -> Asse
         return tls
     host = found.base.host or ""
     port = found.base.port or DEFAULT_PORTS[tls.mode]
+    denied = check_port(egress, port)
+    if denied is not None:
+        return Refusal(
+            "Accepted",
+            Reason.PORT_NOT_ALLOWED,
+            f"spec.port: {denied.message}; --egress-allow-port lists the ports that may be used",
+        )
     login = _login(found, host)
     if isinstance(login, Refusal):
         return login
@@ -235,22 +244,19 @@ def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox) -> O
 
 
 def _limits(found: Found) -> OutletLimits:
+    """What the spec says, else what is known of the provider."""
     limits = found.spec.limits or found.base.limits
     policy = found.base.recipient_policy
-    known = OutletLimits(
-        allowed_domains=_domains(policy.allowed_domains if policy else None),
-        denied_domains=_domains(policy.denied_domains if policy else None),
-    )
-    if limits is None:
-        return known
-    return replace(
-        known,
-        max_connections=limits.max_connections or known.max_connections,
-        max_recipients_per_message=limits.max_recipients_per_message or known.max_recipients_per_message,
-        max_message_bytes=limits.max_message_bytes or known.max_message_bytes,
+    known = limits_of(found.base.host or "")
+    return OutletLimits(
+        max_connections=(limits and limits.max_connections) or known.connections,
+        max_recipients_per_message=(limits and limits.max_recipients_per_message) or known.recipients_per_message,
+        max_message_bytes=(limits and limits.max_message_bytes) or known.message_bytes,
+        allowed_domains=_domains(policy.allowed_domains if policy else ()),
+        denied_domains=_domains(policy.denied_domains if policy else ()),
     )
 
 
-def _domains(names: tuple[str, ...] | list[str] | None) -> tuple[str, ...]:
-    encoded = (wire_domain(name) for name in names or ())
+def _domains(names: tuple[str, ...]) -> tuple[str, ...]:
+    encoded = (wire_domain(name) for name in names)
     return tuple(name for name in encoded if isinstance(name, str))

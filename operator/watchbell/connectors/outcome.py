@@ -67,15 +67,14 @@ def refused(refusal: Refusal, *, still_proven: str = "") -> tuple[Condition, ...
 
 def unprobed(subject: Subject, reason: Reason) -> tuple[Condition, ...]:
     """Conditions of a connector that is suspended or whose probe is disabled."""
-    ready = (
-        ("False", "suspended: no probes, and messages are held")
-        if reason is Reason.SUSPENDED
-        else ("True", "the probe is disabled: nothing was tried")
-    )
+    if reason is Reason.SUSPENDED:
+        ready = Condition("Ready", "False", reason, "spec.suspend is set: no probes, and messages are held")
+    else:
+        ready = Condition("Ready", "True", reason, "the probe is disabled: nothing was tried")
     return (
         Condition("Accepted", "True", Reason.ACCEPTED, "the spec is valid and allowed here"),
         Condition("ResolvedRefs", "True", subject.note, subject.note_message),
-        Condition("Ready", ready[0], reason, ready[1]),
+        ready,
     )
 
 
@@ -83,7 +82,7 @@ def probed(subject: Subject, report: ProbeReport, memory: Memory) -> tuple[Condi
     """Conditions after a probe; `memory` is the one that includes it."""
     stages = {stage.name: stage for stage in report.stages}
     conditions = (
-        Condition("Accepted", "True", Reason.ACCEPTED, "the spec is valid and allowed here"),
+        _accepted(report.fault),
         Condition("ResolvedRefs", "True", subject.note, subject.note_message),
         _reachable(report, stages),
         _tls(subject, report),
@@ -91,6 +90,15 @@ def probed(subject: Subject, report: ProbeReport, memory: Memory) -> tuple[Condi
         _ready(subject, report.fault, memory),
     )
     return conditions + _progress(report.fault, memory)
+
+
+def _accepted(fault: Fault | None) -> Condition:
+    """An address outside of the egress policy is found out by resolving, so the probe may still turn this one down."""
+    if fault is not None and fault.reason is Reason.DESTINATION_NOT_ALLOWED:
+        return Condition(
+            "Accepted", "False", Reason.HOST_NOT_ALLOWED, "; ".join((fault.message, *fault.remedies))[:MAX_MESSAGE]
+        )
+    return Condition("Accepted", "True", Reason.ACCEPTED, "the spec is valid and allowed here")
 
 
 def _reachable(report: ProbeReport, stages: dict[StageName, StageReport]) -> Condition:

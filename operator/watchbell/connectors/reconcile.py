@@ -178,11 +178,10 @@ class Connectors:
     async def assembled(self, record: Record) -> Assembled | Refusal:
         """Gather and assemble anew, whatever the readiness; for tests of a connector."""
         found = await self._gatherer.gather(record)
-        return (
-            found
-            if isinstance(found, Refusal)
-            else assemble(record.key, found, insecure_allowed=self._parts.insecure_allowed)
-        )
+        return found if isinstance(found, Refusal) else self._assemble(record.key, found)
+
+    def _assemble(self, key: ConnectorKey, found: Found) -> Assembled | Refusal:
+        return assemble(key, found, self._parts.dialer.egress, insecure_allowed=self._parts.insecure_allowed)
 
     # ------------------------------------------------------------------ what is done
 
@@ -194,7 +193,7 @@ class Connectors:
         self._depend(record, _dependencies(found, record, self._parts.home))
         if isinstance(found, Refusal):
             return await self._refused(record, found)
-        assembled = assemble(key, found, insecure_allowed=self._parts.insecure_allowed)
+        assembled = self._assemble(key, found)
         if isinstance(assembled, Refusal):
             return await self._refused(record, assembled)
         return await self._advance(record, found, assembled)
@@ -354,7 +353,9 @@ def _subject(found: Found, assembled: Assembled) -> outcome.Subject:
 def _basics(record: Record, found: Found, assembled: Assembled, due: datetime | None) -> dict[str, Any]:
     """The plain facts of `status`, absent ones left out."""
     memory, relay = record.memory, assembled.outlet.relay
-    entries = {
+    login = outcome.timestamp(memory.last_login)
+    credentials = {"secretResourceVersion": found.secret.resource_version} if found.secret else {}
+    entries: dict[str, Any] = {
         "endpoint": relay.endpoint,
         "tlsMode": str(relay.tls.mode),
         "resolvedFrom": str(found.base_key),
@@ -362,11 +363,8 @@ def _basics(record: Record, found: Found, assembled: Assembled, due: datetime | 
         "lastSuccessTime": outcome.timestamp(memory.last_success),
         "nextProbeTime": outcome.timestamp(due),
         "consecutiveFailures": memory.failures,
+        "credentials": (credentials | ({"lastAuthenticationTime": login} if login else {})) or None,
     }
-    if found.secret is not None:
-        entries["credentials"] = {"secretResourceVersion": found.secret.resource_version}
-        if memory.last_login is not None:
-            entries["credentials"]["lastAuthenticationTime"] = outcome.timestamp(memory.last_login)
     return {key: value for key, value in entries.items() if value is not None}
 
 

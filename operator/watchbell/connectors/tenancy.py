@@ -13,11 +13,13 @@ def namespace_refusal(
     rule: AllowedNamespaces, connector: str, namespace: str, labels: Mapping[str, str]
 ) -> Refusal | None:
     """None if `rule` lets `namespace` (with these labels) use the cluster connector."""
-    allowed = {
-        NamespacesFrom.ALL: lambda: True,
-        NamespacesFrom.NAMES: lambda: namespace in (rule.names or ()),
-        NamespacesFrom.SELECTOR: lambda: rule.selector is not None and selects(rule.selector, labels),
-    }[rule.from_]()
+    match rule.from_:
+        case NamespacesFrom.ALL:
+            allowed = True
+        case NamespacesFrom.NAMES:
+            allowed = namespace in rule.names
+        case NamespacesFrom.SELECTOR:
+            allowed = rule.selector is not None and selects(rule.selector, labels)
     if allowed:
         return None
     return Refusal(

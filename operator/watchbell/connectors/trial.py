@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchbell.api.conditions import Condition, find, merge
-from watchbell.api.enums import Level, TestLevel
+from watchbell.api.enums import Level, TestLevel, TlsMode
 from watchbell.api.meta import parse
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
@@ -36,6 +36,7 @@ from watchbell.mail.trial import TrialFacts, render_trial
 from watchbell.outbox.outlet import ConnectorRef, Outlet, Unavailable, Use
 from watchbell.smtp.model import Envelope, Fault, ProbeReport, RetryClass, ServerFacts, StageName
 from watchbell.smtp.probe import deliver, probe
+from watchbell.smtp.remedies import personalise
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class Trials:
             return
         await self._write(body, _running(), {})
         report = await self._act(parsed, ready)
-        await self._finish(body, _verdict(report, parsed.spec.level), _details(report))
+        await self._finish(body, _verdict(report, parsed.spec.level), _details(report, ready.outlet, self._parts.home))
 
     async def _prepare(self, test: SmtpTest) -> Assembled | Refusal:
         namespace = test.metadata.namespace or ""
@@ -152,10 +153,10 @@ class Trials:
         now = self._parts.now()
         facts = TrialFacts(
             cluster=self._parts.cluster_name,
-            namespace=test.metadata.namespace or "",
-            connector=f"{outlet.key.kind} {outlet.key.name}",
+            namespace=outlet.key.namespace,
+            connector=outlet.key.name,
             endpoint=outlet.relay.endpoint,
-            tls=str(outlet.relay.tls.mode),
+            tls="" if outlet.relay.tls.mode is TlsMode.NONE else str(outlet.relay.tls.mode),
             now=now,
             requested_by=f"SmtpTest {test.metadata.name}",
         )
@@ -264,13 +265,18 @@ def _verdict(report: ProbeReport, level: TestLevel) -> tuple[Condition, ...]:
     return _ended(Reason.STAGES_PASSED, f"every stage up to {level} passed; nothing was sent", is_good=True)
 
 
-def _details(report: ProbeReport) -> dict[str, Any]:
+def _details(report: ProbeReport, outlet: Outlet, home: str) -> dict[str, Any]:
     details: dict[str, Any] = {
+        "endpoint": outlet.relay.endpoint,
+        "tlsMode": str(outlet.relay.tls.mode),
+        "resolvedFrom": str(outlet.key),
+        "server": outcome.server_entry(report.server),
         "stages": outcome.stage_entries(report.stages),
         "transcript": [line[:512] for line in report.transcript[:64]],
     }
     if report.fault is not None:
-        details["remediation"] = [line[:512] for line in report.fault.remedies[:8]]
+        names = {"NAMESPACE": outlet.key.namespace or home, "CONNECTOR": outlet.key.name, "OPERATOR_NAMESPACE": home}
+        details["remediation"] = [line[:512] for line in personalise(report.fault.remedies, names)[:8]]
     return details
 
 
