@@ -230,7 +230,8 @@ def _body(draft: Draft) -> tuple[bytes, bytes]:
         return parts[0]
     # `=_` occurs in neither quoted-printable nor base64 (RFC 2045 §6.7), so no part can hold the boundary.
     boundary = f"=_{hashlib.sha256(draft.message_id.encode()).hexdigest()[:24]}".encode()
-    body = b"".join(b"--" + boundary + b"\r\n" + head + b"\r\n" + content for head, content in parts)
+    # The line end before a boundary is the boundary's (RFC 2046 §5.1.1): without the second one each part would lose its last.
+    body = b"".join([b"--" + boundary + b"\r\n" + head + b"\r\n" + content + b"\r\n" for head, content in parts])
     return (
         b'Content-Type: multipart/alternative;\r\n boundary="' + boundary + b'"\r\n',
         body + b"--" + boundary + b"--\r\n",
