@@ -9,7 +9,7 @@ from watchbell.api.connector import ConnectorRef
 from watchbell.api.enums import CrashKind, ResolvedMail, Severity
 from watchbell.api.markers import InCode, ListMap, ListSet, Rule
 from watchbell.api.meta import Block, LabelSelector, Resource, Spec, Status
-from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ToList
+from watchbell.api.recipients import RECIPIENT_RULES, RouteBccList, RouteCcList, RouteToList
 
 
 class Containers(Block):
@@ -50,9 +50,9 @@ class Route(Block):
     connector_ref: Annotated[ConnectorRef | None, InCode("the connector named default")] = Field(
         None, description="The connector that sends the mails."
     )
-    to: ToList = Field((), description="Recipients.")
-    cc: CcList = Field((), description="Recipients of a copy.")
-    bcc: BccList = Field((), description="Recipients that the others do not see.")
+    to: RouteToList = Field((), description="Recipients.")
+    cc: RouteCcList = Field((), description="Recipients of a copy.")
+    bcc: RouteBccList = Field((), description="Recipients that the others do not see.")
     resolved: Annotated[ResolvedMail, InCode("Send")] = Field(
         ResolvedMail.SEND, description="Whether a mail tells that the incident is over."
     )

@@ -8,10 +8,15 @@ from watchbell.api import fields as f
 from watchbell.api.markers import ListSet, Rule
 
 MAX_RECIPIENTS = 100
+MAX_ROUTE_RECIPIENTS = 50
+"""For each list of a route: eight routes of more would cost the API server more than a rule may."""
 
 ToList = Annotated[tuple[f.To, ...], Field(max_length=MAX_RECIPIENTS), ListSet()]
 CcList = Annotated[tuple[f.Cc, ...], Field(max_length=MAX_RECIPIENTS), ListSet()]
 BccList = Annotated[tuple[f.Bcc, ...], Field(max_length=MAX_RECIPIENTS), ListSet()]
+RouteToList = Annotated[tuple[f.To, ...], Field(max_length=MAX_ROUTE_RECIPIENTS), ListSet()]
+RouteCcList = Annotated[tuple[f.Cc, ...], Field(max_length=MAX_ROUTE_RECIPIENTS), ListSet()]
+RouteBccList = Annotated[tuple[f.Bcc, ...], Field(max_length=MAX_ROUTE_RECIPIENTS), ListSet()]
 ReplyToList = Annotated[tuple[f.ReplyTo, ...], Field(max_length=5), ListSet()]
 
 
