@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane import ControlPlane
+from controlplane import Access as Cluster
 from faultproxy import FaultProxy
 from watchbell.kube.access import Access
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, Client
@@ -29,13 +29,13 @@ class Settings(msgspec.Struct):
     data: dict[str, str] = {}
 
 
-def access_to(plane: ControlPlane, user: str = "admin") -> Access:
+def access_to(plane: Cluster, user: str = "admin") -> Access:
     context = ssl.create_default_context(cadata=plane.ca_pem)
     return Access(plane.url, context, lambda: plane.token_for(user), "default")
 
 
 @asynccontextmanager
-async def client_of(plane: ControlPlane, user: str = "admin", **options: Any) -> AsyncIterator[Client]:
+async def client_of(plane: Cluster, user: str = "admin", **options: Any) -> AsyncIterator[Client]:
     client = Client(access_to(plane, user), **options)
     try:
         yield client
@@ -44,7 +44,7 @@ async def client_of(plane: ControlPlane, user: str = "admin", **options: Any) ->
 
 
 @asynccontextmanager
-async def proxied(plane: ControlPlane, user: str = "admin", **options: Any) -> AsyncIterator[tuple[FaultProxy, Client]]:
+async def proxied(plane: Cluster, user: str = "admin", **options: Any) -> AsyncIterator[tuple[FaultProxy, Client]]:
     async with FaultProxy(plane.url, plane.ca_pem) as proxy:
         client = Client(Access(proxy.url, None, lambda: plane.token_for(user), "default"), **options)
         try:

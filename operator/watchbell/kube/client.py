@@ -12,7 +12,7 @@ import msgspec
 
 from watchbell import __version__
 from watchbell.kube.access import Access
-from watchbell.kube.errors import Gone, ServerError
+from watchbell.kube.errors import Conflict, Gone, Invalid, ServerError
 from watchbell.kube.resources import (
     CONFIGMAPS,
     CRDS,
@@ -194,7 +194,13 @@ class Client:
             "metadata": {key: value for key, value in metadata.items() if value},
             "status": status,
         }
-        return await self._apply(resource.path(namespace, name, "status"), body, manager=manager, force=True)
+        try:
+            return await self._apply(resource.path(namespace, name, "status"), body, manager=manager, force=True)
+        except Invalid as error:
+            # Built-in kinds tell another uid this way, custom ones by 409.
+            if any(field == "metadata.uid" for field, _ in error.causes):
+                raise Conflict(409, "Conflict", error.message) from error
+            raise
 
     async def _apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool) -> Body:
         params = {"fieldManager": manager, "force": "true" if force else "false"}

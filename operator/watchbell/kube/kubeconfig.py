@@ -128,7 +128,7 @@ def _credentials(user: _Entry, cluster: _Entry) -> Credentials:
         token=Sensitive(str(token)) if token and not token_file else None,
         token_file=user.file(str(token_file)) if token_file else None,
         exec_plugin=ExecPlugin.parse(plugin, user.folder, cluster.body)
-        if plugin and not (token or token_file)
+        if plugin is not None and not (token or token_file)
         else None,
         client_certificate=user.data("client-certificate"),
         client_key=Sensitive(client_key.decode("ascii", "replace")) if client_key else None,
