@@ -1,0 +1,65 @@
+# `make` lists the targets. Every recipe works on a machine where nothing was installed by hand: it needs Python >= 3.11 and make.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+TOOLS := PYTHONPATH=hack $(BIN)/python
+COMPILE := hack/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
+SOURCES := operator hack tests bench
+# Built before the tests start, so that no test waits minutes for a compiler; at once when they are cached.
+PROGRAMS := etcd kube-apiserver kubectl kstatus crd-schema-checker
+IMAGE ?= watchbell:dev
+BASE_IMAGE ?=
+
+.PHONY: help setup demo test relay-test check generate lock bench image clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY)  ## make .venv; PYTHON=… chooses the interpreter
+
+$(READY): requirements/dev.txt pyproject.toml hack/setup
+	@hack/setup $(VENV)
+
+demo: $(READY)  ## from nothing to a crash mail; ONCE=1 ends by itself, CONTEXT=… uses your cluster
+	@$(TOOLS) -m demo $(if $(ONCE),--once) $(if $(CONTEXT),--context '$(CONTEXT)')
+
+test: $(READY)  ## every test that needs neither root nor system packages; PYTEST_ARGS=…
+	@$(TOOLS) -m controlplane build $(PROGRAMS) >/dev/null
+	@$(PYTEST) tests --ignore=tests/relay --ignore=tests/node $(PYTEST_ARGS)
+
+relay-test: $(READY)  ## tests against Postfix from Debian; needs root; PYTEST_ARGS=…
+	@if [[ $$(id -u) != 0 ]]; then echo 'relay-test: Postfix drops its rights, which needs root: sudo make relay-test' >&2; exit 1; fi
+	@$(TOOLS) -m controlplane build etcd kube-apiserver >/dev/null
+	@$(TOOLS) -m controlplane.debian >/dev/null
+	@$(PYTEST) tests/relay $(PYTEST_ARGS)
+
+check: $(READY)  ## lint, formatting, types, layers, and whether generated files are current
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@MYPYPATH=operator:hack $(BIN)/mypy $(wildcard hack/*/__init__.py)
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m watchbell.api.generate --check
+
+generate: $(READY)  ## write crds/ and docs/reference/ from the models
+	@$(BIN)/python -m watchbell.api.generate
+
+lock:  ## pin the dependencies anew, with hashes
+	@for name in runtime build dev; do $(COMPILE) --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in hack/uv hack/go/toolchain; do $(COMPILE) $$name.in -o $$name.txt; done
+
+bench: $(READY)  ## measure into bench/results.json; ONLY=… measures one figure
+	@$(TOOLS) bench/run.py $(if $(ONLY),--only '$(ONLY)')
+
+image:  ## build the container image; BASE_IMAGE=…, IMAGE=…
+	@hack/image '$(IMAGE)' $(if $(BASE_IMAGE),--build-arg 'BASE_IMAGE=$(BASE_IMAGE)')
+
+clean:  ## remove what the other targets made in this folder; the cache outside it stays
+	@rm -rf .venv .venv-* dist build demo-out bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
