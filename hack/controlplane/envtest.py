@@ -18,7 +18,7 @@ from controlplane.cache import cache_root, folder, whole_file
 from controlplane.programs import Program, program_named
 from controlplane.progress import say
 
-_INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
+INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
 _CONNECT_S = 2
 _WHOLE_S = 40
 _LARGEST_BYTES = 400 * 1024 * 1024
@@ -33,9 +33,9 @@ def from_archive(program: Program, target: Path) -> bool:
         return False
     try:
         link, digest = newest(
-            _fetch(_INDEX, 4 * 1024 * 1024).decode(),
+            _fetch(INDEX, 4 * 1024 * 1024).decode(),
             _minor(),
-            f"{sys.platform}-{_MACHINES[platform.machine().lower()]}",
+            f"{sys.platform}-{machine_name()}",
         )
         say(f"Downloading {program.name} from the envtest archive ({link}).")
         archive = folder(target.parent) / f".envtest.{os.getpid()}.tar.gz"
@@ -64,6 +64,11 @@ def newest(index: str, minor: str, machine: str) -> tuple[str, str]:
         raise LookupError(f"no envtest archive of {minor} for {machine}")
     _, link, digest = max(found)
     return link, digest
+
+
+def machine_name() -> str:
+    """The processor as the archives call it; LookupError for one that they do not serve."""
+    return _MACHINES[platform.machine().lower()]
 
 
 def _minor() -> str:
