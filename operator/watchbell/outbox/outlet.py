@@ -1,0 +1,78 @@
+"""The port through which the outbox asks where a message may go: connectors answer it, and the outbox knows nothing else of them.
+
+Before it: a message that is due names a connector (or none). After it: the courier opens a session to `Outlet.relay`, or the message waits.
+It must not know how a connector is found, proven or allowed, nor read a Secret.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from watchbell.api.enums import Use
+from watchbell.api.reasons import Reason
+from watchbell.mail.address import Mailbox
+from watchbell.smtp.model import Fault, Relay
+
+__all__ = ["ConnectorKey", "ConnectorRef", "Outlet", "OutletLimits", "OutletSource", "Unavailable", "Use"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorRef:
+    """`spec.connectorRef` of a message: `kind` is SmtpConnector (same namespace) or ClusterSmtpConnector."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorKey:
+    """One connector of the cluster; `namespace` is empty for a ClusterSmtpConnector."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class OutletLimits:
+    """What one connector takes: `limits` and `recipientPolicy` of its spec, domains in lower case as A-labels."""
+
+    max_connections: int = 2
+    max_recipients_per_message: int = 50
+    max_message_bytes: int = 10_485_760
+    allowed_domains: tuple[str, ...] = ()
+    denied_domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A connector that takes mail now: the relay to open and what each mail through it must carry."""
+
+    key: ConnectorKey
+    relay: Relay
+    sender: Mailbox
+    reply_to: tuple[Mailbox, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    limits: OutletLimits = OutletLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No mail can go out through this connector now; the message waits, and no attempt is counted. `reason` is shown on the message."""
+
+    reason: Reason
+    message: str
+
+
+class OutletSource(Protocol):
+    """What the outbox needs of connectors. `outlet` answers from memory where it can: it stands on the path of every mail."""
+
+    async def outlet(self, namespace: str, ref: ConnectorRef | None, use: Use) -> Outlet | Unavailable:
+        """The connector that a message of this namespace may use; `ref` None = the default connector."""
+        ...
+
+    def report(self, key: ConnectorKey, fault: Fault) -> None:
+        """A send ended in this fault of the session or transaction; never called for a fault of single recipients."""
+        ...
