@@ -1,0 +1,186 @@
+"""From the object that a user wrote to a mail that can go on the wire: the last look at a message before a server hears of it. Pure.
+
+Before it: the courier has the object, with its text. After it: an envelope and the bytes, the same for each attempt. What is wrong with a
+message is found here, with the field's path, before any connection is opened.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from watchbell.api.enums import OnUncertain, Priority, Use
+from watchbell.api.message import EmailMessage
+from watchbell.api.meta import parse
+from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
+from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
+from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
+from watchbell.outbox.outlet import ConnectorRef, Outlet
+from watchbell.outbox.retry import deadline
+
+_INCIDENT = "CollectorIncident"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message, checked. `recipients` are in the order to, cc, bcc: their positions are the indexes of `recipientResults`."""
+
+    uid: str
+    namespace: str
+    use: Use
+    connector: ConnectorRef | None
+    created: datetime
+    deadline: datetime
+    on_uncertain: OnUncertain
+    priority: Priority
+    recipients: tuple[WireAddress, ...]
+    to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...]
+    reply_to: tuple[Mailbox, ...]
+    subject: str
+    text: str
+    html: str
+    thread: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a message cannot be sent; `field` is the path in the object. A flaw of the connector may be mended, one of the message never."""
+
+    field: str
+    message: str
+    is_of_connector: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What goes to the server: CRLF, 7-bit, not dot-stuffed."""
+
+    mail_from: WireAddress
+    payload: bytes
+    message_id: str
+
+
+def read(body: dict[str, Any]) -> Letter | Flaw:
+    """The checked message, or its first flaw."""
+    parsed = parse(EmailMessage, body)
+    if isinstance(parsed, tuple):
+        return Flaw(parsed[0].path, parsed[0].message) if parsed else Flaw("spec", "is not an EmailMessage")
+    lists = {field: _mailboxes(field, getattr(parsed.spec, name)) for field, name in _LISTS}
+    for found in lists.values():
+        if isinstance(found, Flaw):
+            return found
+    to, cc, bcc, reply_to = (found for found in lists.values() if not isinstance(found, Flaw))
+    recipients = tuple(_wire(mailbox) for mailbox in (*to, *cc, *bcc))
+    if not recipients:
+        return Flaw("spec.to", "names no recipient, and neither do cc and bcc")
+    return _letter(parsed, recipients, (to, cc, reply_to))
+
+
+_LISTS = (("spec.to", "to"), ("spec.cc", "cc"), ("spec.bcc", "bcc"), ("spec.replyTo", "reply_to"))
+
+
+def _letter(
+    parsed: EmailMessage,
+    recipients: tuple[WireAddress, ...],
+    lists: tuple[tuple[Mailbox, ...], tuple[Mailbox, ...], tuple[Mailbox, ...]],
+) -> Letter | Flaw:
+    meta, spec = parsed.metadata, parsed.spec
+    created = meta.creation_timestamp
+    if created is None:
+        return Flaw("metadata.creationTimestamp", "is missing")
+    to, cc, reply_to = lists
+    ref = spec.connector_ref
+    return Letter(
+        uid=meta.uid,
+        namespace=meta.namespace,
+        use=_use(parsed),
+        connector=ConnectorRef(ref.kind, ref.name) if ref else None,
+        created=created,
+        deadline=deadline(created, spec.not_before_time, spec.active_deadline_seconds),
+        on_uncertain=spec.on_uncertain,
+        priority=spec.priority,
+        recipients=recipients,
+        to=to,
+        cc=cc,
+        reply_to=reply_to,
+        subject=spec.subject,
+        text=spec.body.text or "",
+        html=spec.body.html or "",
+        thread=(meta.annotations or {}).get(ANNOTATION_THREAD, ""),
+    )
+
+
+def _use(parsed: EmailMessage) -> Use:
+    """An alert is what an incident owns; everything else is a user's message."""
+    owners = parsed.metadata.owner_references or ()
+    is_alert = any(
+        owner.kind == _INCIDENT and owner.api_version == API_VERSION and owner.controller for owner in owners
+    )
+    return Use.ALERT if is_alert else Use.MESSAGE
+
+
+def _mailboxes(field: str, texts: tuple[str, ...] | None) -> tuple[Mailbox, ...] | Flaw:
+    mailboxes = []
+    for i, text in enumerate(texts or ()):
+        mailbox = parse_mailbox(text)
+        if isinstance(mailbox, AddressProblem):
+            return Flaw(f"{field}[{i}]", mailbox.message)
+        mailboxes.append(mailbox)
+    return tuple(mailboxes)
+
+
+def _wire(mailbox: Mailbox) -> WireAddress:
+    wire = wire_address(mailbox.address)
+    if isinstance(wire, AddressProblem):
+        raise TypeError(f"a parsed mailbox has no wire form: {wire.message}")
+    return wire
+
+
+def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name: str = "") -> Composed | Flaw:
+    """The bytes for this connector. A Message-ID that was used before stays, even if the connector's From has changed since."""
+    mail_from = wire_address(outlet.sender.address)
+    if isinstance(mail_from, AddressProblem):
+        return Flaw("spec.from.address", mail_from.message, is_of_connector=True)
+    identifier = known_message_id or message_id((letter.uid,), mail_from.domain)
+    reply_to, headers = letter.reply_to or outlet.reply_to, outlet.headers
+    if len(reply_to) > 1:
+        headers = (*headers, ("Reply-To", ", ".join(_wire(mailbox).text for mailbox in reply_to)))
+    draft = Draft(
+        sender=outlet.sender,
+        to=letter.to,
+        cc=letter.cc,
+        reply_to=reply_to[0] if len(reply_to) == 1 else None,
+        subject=letter.subject,
+        text=letter.text,
+        html=letter.html,
+        message_id=identifier,
+        date=letter.created,
+        thread_root=thread_root(letter.thread, mail_from.domain) if letter.thread else "",
+        importance=Importance(letter.priority.value),
+        list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
+        extra_headers=headers,
+    )
+    built = build(draft)
+    if isinstance(built, MessageProblem):
+        return Flaw(_FIELDS.get(built.field, f"spec.{built.field}"), built.message, built.field not in _FIELDS)
+    return Composed(mail_from, built, identifier)
+
+
+def _list_id(connector: str, cluster_name: str) -> str:
+    """What mail filters go by; the cluster's name is free text, so what a List-Id cannot hold is replaced."""
+    parts = (re.sub(r"[^A-Za-z0-9_-]+", "-", part).strip("-_") for part in ("alerts", connector, cluster_name))
+    return ".".join(part for part in parts if part)
+
+
+_FIELDS = {
+    "to": "spec.to",
+    "cc": "spec.cc",
+    "replyTo": "spec.replyTo",
+    "subject": "spec.subject",
+    "text": "spec.body.text",
+    "html": "spec.body.html",
+}

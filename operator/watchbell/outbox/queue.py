@@ -1,0 +1,273 @@
+"""The working set: every unfinished message, and which one is next. Pure; the hours come in as seconds since the epoch.
+
+Before it: messages handed in at creation, and the informer. After it: `dispatch` takes a slot whenever a sender is free. Within a lane (one
+connector) High goes before Normal before Low, then the one due longest; between lanes the one served longest ago is next, and a lane takes no
+more slots than it has connections, so a slow or dead relay holds up its own mail only.
+"""
+
+import heapq
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from watchbell.api.enums import Priority
+from watchbell.api.names import DEFAULT_CONNECTOR
+from watchbell.outbox.note import Note
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.outbox.progress import Progress
+
+_RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+RECENT_MAX = 8192
+
+
+@dataclass(slots=True)
+class Slot:
+    """One unfinished message.
+
+    `body` is the whole object, only while it was handed in and not yet read. `progress` is set by the first attempt; `written` is what stands of
+    it in the object's status.
+    """
+
+    note: Note
+    lane: ConnectorKey
+    rank: int
+    due: float
+    entered: float
+    body: dict[str, Any] | None = None
+    progress: Progress | None = None
+    written: Progress | None = None
+    message_id: str = ""
+    conditions: tuple[dict[str, Any], ...] = ()
+    is_running: bool = False
+    is_held: bool = False
+    is_gone: bool = False
+    ticket: int = 0
+
+    def learn(self, note: Note) -> None:
+        """What the object's status says, before this process has written any."""
+        self.note = note
+        self.message_id = self.message_id or note.status.message_id
+        self.conditions = note.status.conditions
+
+    @property
+    def uid(self) -> str:
+        """The identity under which everything about the message is kept."""
+        return self.note.metadata.uid
+
+    @property
+    def label(self) -> str:
+        """For logs: `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def namespace(self) -> str:
+        """The message's namespace."""
+        return self.note.metadata.namespace
+
+    @property
+    def name(self) -> str:
+        """The message's name."""
+        return self.note.metadata.name
+
+
+@dataclass(slots=True)
+class _Lane:
+    limit: int
+    running: int = 0
+    ready: list[tuple[int, float, int, str]] = field(default_factory=list)
+
+
+class WorkingSet:
+    """All unfinished messages by uid. A slot is waiting (for its time), ready (in its lane), running, or gone."""
+
+    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 256) -> None:
+        self._lane_limit = lane_limit
+        self._bodies_max = bodies_max
+        self._bodies = 0
+        self._slots: dict[str, Slot] = {}
+        self._lanes: dict[ConnectorKey, _Lane] = {}
+        self._held: dict[ConnectorKey, set[str]] = {}
+        self._runnable: OrderedDict[ConnectorKey, None] = OrderedDict()
+        self._waiting: list[tuple[float, int, str]] = []
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._tickets = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._slots
+
+    @property
+    def running(self) -> int:
+        """How many messages are with a sender now."""
+        return sum(lane.running for lane in self._lanes.values())
+
+    def oldest_entered(self) -> float | None:
+        """When the message that has been here longest came; None when there is none."""
+        return next(iter(self._slots.values())).entered if self._slots else None
+
+    def add(self, note: Note, now: float, body: dict[str, Any] | None = None) -> bool:
+        """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back)."""
+        uid = note.metadata.uid
+        known = self._slots.get(uid)
+        if known is not None and not known.is_running and known.progress is None:
+            # The watch was quicker than the answer to the create.
+            self._keep_body(known, body)
+        if note.is_finished or known is not None or uid in self._recent:
+            return False
+        status = note.status
+        times = [moment.timestamp() for moment in (note.spec.not_before_time, status.next_attempt_time) if moment]
+        slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([now, *times]), now)
+        slot.learn(note)
+        self._slots[uid] = slot
+        self._keep_body(slot, body)
+        self._schedule(slot, slot.due)
+        return True
+
+    def take(self, now: float) -> Slot | None:
+        """The next message that may be tried now, marked as running; None when there is none."""
+        self._promote(now)
+        while self._runnable:
+            key = next(iter(self._runnable))
+            lane = self._lanes[key]
+            slot = self._pop(lane)
+            self._runnable.move_to_end(key)
+            if slot is not None:
+                slot.is_running = True
+                lane.running += 1
+            self._mark(key)
+            if slot is not None:
+                return slot
+        return None
+
+    def next_due(self) -> float | None:
+        """When the first waiting message becomes ready; None when none waits."""
+        while self._waiting and self._stale(self._waiting[0][2], self._waiting[0][1]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def finished(self, slot: Slot) -> None:
+        """The slot's sender is done with it; `put_back` or `remove` follows, at once or when the result is written."""
+        if not slot.is_running:
+            return
+        slot.is_running = False
+        lane = self._lanes[slot.lane]
+        lane.running -= 1
+        self._mark(slot.lane)
+
+    def put_back(self, slot: Slot, due: float, *, is_held: bool = False) -> None:
+        """Wait for `due`; a held slot comes earlier when `release` is called for its connector."""
+        if slot.is_gone:
+            self.remove(slot.uid)
+            return
+        slot.is_held = is_held
+        if is_held:
+            self._held.setdefault(slot.lane, set()).add(slot.uid)
+        self._schedule(slot, due)
+
+    def remove(self, uid: str) -> None:
+        """Finished or deleted: it will not come back, even if an old event says so."""
+        slot = self._slots.pop(uid, None)
+        self._recent[uid] = None
+        self._recent.move_to_end(uid)
+        if len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
+        if slot is None:
+            return
+        slot.is_gone = True
+        slot.ticket = 0
+        self._unhold(slot)
+        self.drop_body(slot)
+        self._tidy(slot.lane)
+
+    def cancel(self, uid: str) -> None:
+        """The object is gone. A running slot is only marked: its sender finds out when it is done."""
+        slot = self._slots.get(uid)
+        if slot is not None and slot.is_running:
+            slot.is_gone = True
+        else:
+            self.remove(uid)
+
+    def get(self, uid: str) -> Slot | None:
+        """The slot of an unfinished message."""
+        return self._slots.get(uid)
+
+    def drop_body(self, slot: Slot) -> None:
+        """Keep the message without its text."""
+        if slot.body is not None:
+            slot.body = None
+            self._bodies -= 1
+
+    def release(self, key: ConnectorKey, now: float) -> int:
+        """A connector changed: every message held for it is due now. Returns how many."""
+        lanes = [lane for lane in self._held if _concerns(key, lane)]
+        uids = [uid for lane in lanes for uid in self._held.pop(lane)]
+        for uid in uids:
+            slot = self._slots[uid]
+            slot.is_held = False
+            self._schedule(slot, now)
+        return len(uids)
+
+    # --- inside
+
+    def _keep_body(self, slot: Slot, body: dict[str, Any] | None) -> None:
+        if body is not None and slot.body is None and self._bodies < self._bodies_max:
+            slot.body = body
+            self._bodies += 1
+
+    def _schedule(self, slot: Slot, due: float) -> None:
+        self._tickets += 1
+        slot.ticket = self._tickets
+        slot.due = due
+        heapq.heappush(self._waiting, (due, slot.ticket, slot.uid))
+
+    def _promote(self, now: float) -> None:
+        while (due := self.next_due()) is not None and due <= now:
+            _, ticket, uid = heapq.heappop(self._waiting)
+            slot = self._slots[uid]
+            self._unhold(slot)
+            lane = self._lanes.setdefault(slot.lane, _Lane(self._lane_limit))
+            heapq.heappush(lane.ready, (slot.rank, due, ticket, uid))
+            self._mark(slot.lane)
+
+    def _pop(self, lane: _Lane) -> Slot | None:
+        while lane.ready:
+            _, _, ticket, uid = heapq.heappop(lane.ready)
+            if not self._stale(uid, ticket):
+                return self._slots[uid]
+        return None
+
+    def _stale(self, uid: str, ticket: int) -> bool:
+        slot = self._slots.get(uid)
+        return slot is None or slot.ticket != ticket
+
+    def _unhold(self, slot: Slot) -> None:
+        slot.is_held = False
+        held = self._held.get(slot.lane)
+        if held is not None:
+            held.discard(slot.uid)
+            if not held:
+                del self._held[slot.lane]
+
+    def _mark(self, key: ConnectorKey) -> None:
+        """A lane is runnable while it has ready messages and a free connection."""
+        lane = self._lanes[key]
+        if lane.ready and lane.running < lane.limit:
+            self._runnable.setdefault(key)
+        else:
+            self._runnable.pop(key, None)
+            self._tidy(key)
+
+    def _tidy(self, key: ConnectorKey) -> None:
+        lane = self._lanes.get(key)
+        if lane is not None and not lane.ready and not lane.running:
+            del self._lanes[key]
+            self._runnable.pop(key, None)
+
+
+def _concerns(key: ConnectorKey, lane: ConnectorKey) -> bool:
+    """A lane without a kind is a namespace's default: its own connector of that name, or the cluster's."""
+    if lane == key:
+        return True
+    return not lane.kind and key.name == DEFAULT_CONNECTOR and key.namespace in ("", lane.namespace)
