@@ -1,0 +1,223 @@
+"""The memory of what is on the wire: written before a body goes out, so that a successor knows what may have been sent.
+
+Before it: the courier is about to send. After it: `submit` writes the body. It is one ConfigMap in the operator's namespace with an entry for each
+message that is being sent or whose result is not yet written: a few hundred bytes each, bounded by `ENTRIES_MAX`.
+
+Group commit: while one write is on its way, all that come meanwhile share the next one. Entries that are no longer needed leave with the next
+write, or with an idle flush. Each write carries the resourceVersion of the last one, so two processes that both believe to lead cannot both write:
+the one that finds another's name in it has lost, and sends no more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from watchbell.kube.client import CONFIGMAPS, Client
+from watchbell.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+
+log = logging.getLogger(__name__)
+
+JOURNAL_NAME = "watchbell-outbox-journal"
+ENTRIES_MAX = 1024
+HOLDER = "watchbell.dev/holder"
+_IDLE_FLUSH_S = 1.0
+_WRITES_MAX = 3
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One message whose body may be on the wire: attempt number `attempt`, for the recipients at these indexes."""
+
+    uid: str
+    namespace: str
+    name: str
+    attempt: int
+    started: datetime
+    indexes: tuple[int, ...]
+    message_id: str
+
+
+class Journal:
+    """The outbox's own record in the cluster. `identity` must differ between any two processes."""
+
+    def __init__(self, client: Client, namespace: str, identity: str, *, on_lost: Callable[[], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._identity = identity
+        self._on_lost = on_lost
+        self._entries: dict[str, str] = {}
+        self._version = ""
+        self._waiters: list[asyncio.Future[bool]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._flush: asyncio.TimerHandle | None = None
+        self._is_stale = False
+        self.is_lost = False
+        self.writes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    async def open(self) -> tuple[Entry, ...]:
+        """Take the journal over and return what the process before left in it; its entries stay until `forget`. Raises ApiError."""
+        for _ in range(_WRITES_MAX):
+            try:
+                return await self._take_over()
+            except (AlreadyExists, NotFound, Conflict) as error:
+                log.info("The journal changed while it was taken over (%s); reading it again", error.reason)
+        return await self._take_over()
+
+    async def _take_over(self) -> tuple[Entry, ...]:
+        try:
+            found = await self._client.get(CONFIGMAPS, JOURNAL_NAME, self._namespace)
+        except NotFound:
+            written = await self._client.create(CONFIGMAPS, self._object({}, ""), self._namespace)
+            self._adopt({}, written)
+            return ()
+        entries = dict(found.get("data") or {})
+        written = await self._client.replace(CONFIGMAPS, self._object(entries, _version(found)), self._namespace)
+        self._adopt(entries, written)
+        return tuple(entry for text in entries.values() if (entry := _decoded(text)))
+
+    def _adopt(self, entries: Mapping[str, str], written: Mapping[str, Any]) -> None:
+        self._entries = dict(entries)
+        self._version = _version(written)
+        self.is_lost = False
+
+    async def enter(self, entry: Entry) -> bool:
+        """Write that this message is about to be sent. True = it stands in the cluster; False = it does not, so nothing may be sent."""
+        is_full = entry.uid not in self._entries and len(self._entries) >= ENTRIES_MAX
+        if self.is_lost or is_full or not self._version:
+            return False
+        self._entries[entry.uid] = msgspec.json.encode(entry).decode()
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._start_writer()
+        return await waiter
+
+    def forget(self, uid: str) -> None:
+        """The result is written. The entry leaves with the next write, or after a second of quiet."""
+        if self._entries.pop(uid, None) is None or self.is_lost:
+            return
+        self._is_stale = True
+        if self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
+
+    async def close(self) -> None:
+        """Write what is still to be forgotten, and stop."""
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if self._is_stale and not self.is_lost:
+            self._start_writer()
+        if self._writer is not None:
+            await self._writer
+
+    # --- writing
+
+    def _on_quiet(self) -> None:
+        self._flush = None
+        if self._is_stale:
+            self._start_writer()
+
+    def _start_writer(self) -> None:
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="outbox-journal")
+
+    async def _write_all(self) -> None:
+        """One write after the other until nobody waits and nothing is stale."""
+        while (self._waiters or self._is_stale) and not self.is_lost:
+            waiters, self._waiters = self._waiters, []
+            self._is_stale = False
+            is_written = False
+            try:
+                is_written = await self._write()
+            finally:
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(is_written)
+            if not is_written and not self._waiters:
+                self._is_stale = True
+                self._flush = self._flush or asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
+                return
+
+    async def _write(self) -> bool:
+        for _ in range(_WRITES_MAX):
+            body = self._object(self._entries, self._version)
+            try:
+                self._version = _version(await self._client.replace(CONFIGMAPS, body, self._namespace))
+            except Conflict:
+                if not await self._reread():
+                    return False
+            except NotFound:
+                if not await self._create_again():
+                    return False
+            except ApiError as error:
+                log.warning("The outbox journal could not be written, so nothing is sent: %s", error)
+                # A write without an answer may have been done: the next one must not run into its own shadow.
+                await self._reread()
+                return False
+            else:
+                self.writes += 1
+                return True
+        return False
+
+    async def _reread(self) -> bool:
+        """The journal as it is. False when it could not be read or another process holds it."""
+        try:
+            found = await self._client.get(CONFIGMAPS, JOURNAL_NAME, self._namespace)
+        except NotFound:
+            return await self._create_again()
+        except ApiError as error:
+            log.warning("The outbox journal could not be read: %s", error)
+            return False
+        holder = (found["metadata"].get("annotations") or {}).get(HOLDER)
+        if holder != self._identity:
+            self._lose(str(holder))
+            return False
+        self._version = _version(found)
+        return True
+
+    async def _create_again(self) -> bool:
+        """Somebody deleted it. Whoever creates it is the holder; a second one finds it there."""
+        try:
+            written = await self._client.create(CONFIGMAPS, self._object(self._entries, ""), self._namespace)
+        except ApiError as error:
+            log.warning("The outbox journal is gone and could not be made again: %s", error)
+            return False
+        self._version = _version(written)
+        return True
+
+    def _lose(self, holder: str) -> None:
+        log.error("The outbox journal is held by %s: this process sends no more mail", holder)
+        self.is_lost = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(False)
+        self._on_lost()
+
+    def _object(self, entries: Mapping[str, str], version: str) -> dict[str, Any]:
+        metadata: dict[str, Any] = {
+            "name": JOURNAL_NAME,
+            "namespace": self._namespace,
+            "labels": {"app.kubernetes.io/managed-by": "watchbell", "app.kubernetes.io/component": "outbox"},
+            "annotations": {HOLDER: self._identity},
+        }
+        if version:
+            metadata["resourceVersion"] = version
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(entries)}
+
+
+def _version(body: Mapping[str, Any]) -> str:
+    return str(body["metadata"]["resourceVersion"])
+
+
+def _decoded(text: str) -> Entry | None:
+    try:
+        return msgspec.json.decode(text, type=Entry)
+    except msgspec.MsgspecError:
+        log.exception("an entry of the outbox journal cannot be read and is left alone")
+        return None

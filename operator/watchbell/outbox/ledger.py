@@ -1,0 +1,115 @@
+"""Writes results: one server-side apply on `/status` for each attempt, tried until it stands.
+
+Before it: `settle` decided. After it: the journal's entry may go, and the message waits for its next attempt or leaves the working set. A result
+that is not written yet keeps its journal entry: should the process die now, its successor takes the outcome for unknown and not for untried.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from watchbell.api.conditions import find
+from watchbell.api.names import API_VERSION
+from watchbell.kube.client import Client
+from watchbell.kube.errors import Conflict, NotFound
+from watchbell.kube.workqueue import WorkQueue
+from watchbell.outbox.courier import MESSAGES
+from watchbell.outbox.journal import Journal
+from watchbell.outbox.queue import Slot
+from watchbell.outbox.record import status_of
+from watchbell.outbox.settle import Settled
+
+log = logging.getLogger(__name__)
+
+MANAGER = "watchbell-outbox"
+_WORKERS = 8
+
+
+class Written(StrEnum):
+    """What became of a result."""
+
+    APPLIED = "Applied"
+    UNCHANGED = "Unchanged"
+    GONE = "Gone"
+
+
+OnWritten = Callable[[Slot, Settled, Written], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    slot: Slot
+    settled: Settled
+    time: datetime
+
+
+class Ledger:
+    """Results on their way to the API server, one at most for a message. `on_written` is told of each when it stands, or when its object is gone."""
+
+    def __init__(self, client: Client, journal: Journal, now: Callable[[], datetime], on_written: OnWritten) -> None:
+        self._client = client
+        self._journal = journal
+        self._now = now
+        self._on_written = on_written
+        self._results: dict[str, _Result] = {}
+        self._queue: WorkQueue[str] = WorkQueue(self._write, workers=_WORKERS, name="outbox-ledger")
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def put(self, slot: Slot, settled: Settled) -> None:
+        """Have the result written; returns at once."""
+        self._results[slot.uid] = _Result(slot, settled, self._now())
+        self._queue.add(slot.uid)
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        await self._queue.run()
+
+    async def idle(self) -> None:
+        """Waits until every result that can be written now is written."""
+        await self._queue.idle()
+
+    async def _write(self, uid: str) -> None:
+        result = self._results.get(uid)
+        if result is None:
+            return
+        written = await self._apply(result)
+        self._results.pop(uid, None)
+        self._journal.forget(uid)
+        self._on_written(result.slot, result.settled, written)
+
+    async def _apply(self, result: _Result) -> Written:
+        slot = result.slot
+        generation = slot.note.metadata.generation
+        status = status_of(result.settled, generation, slot.message_id, slot.conditions, result.time)
+        is_news = slot.written != result.settled.progress or not _says_the_same(slot.conditions, status["conditions"])
+        if not is_news and not result.settled.verdict.is_final:
+            return Written.UNCHANGED
+        try:
+            await self._client.apply_status(
+                MESSAGES,
+                slot.name,
+                status,
+                slot.namespace,
+                manager=MANAGER,
+                api_version=API_VERSION,
+                kind="EmailMessage",
+                uid=slot.uid,
+            )
+        except (NotFound, Conflict):
+            # The object was deleted, or another one has its name now: its result is nobody's any more.
+            return Written.GONE
+        slot.conditions = tuple(status["conditions"])
+        slot.written = result.settled.progress
+        return Written.APPLIED
+
+
+def _says_the_same(before: tuple[dict[str, Any], ...], after: list[dict[str, Any]]) -> bool:
+    old, new = find(before, "Succeeded"), find(after, "Succeeded")
+    return (
+        old is not None and new is not None and all(old.get(key) == new[key] for key in ("status", "reason", "message"))
+    )

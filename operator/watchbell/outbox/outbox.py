@@ -1,0 +1,301 @@
+"""The outbox as a whole: messages in, mail out, nothing forgotten.
+
+Before it: the runtime builds it; collectors hand their messages to `submit` in the same process, and an informer brings those of everybody else
+and whatever an earlier process left. After it: SMTP, and the result on each message. Here the parts are put together and nothing is decided:
+`queue` says what is next, `courier` tries it, `settle` says what that means, `ledger` writes it.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from watchbell import metrics
+from watchbell.kube.client import Client
+from watchbell.kube.errors import ApiError, Invalid
+from watchbell.kube.informer import Informer
+from watchbell.logs import about
+from watchbell.outbox.connections import KEEPING, Connections, Keeping
+from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
+from watchbell.outbox.expiry import AUDIT_S, Expiry
+from watchbell.outbox.inheritance import settle_inherited
+from watchbell.outbox.journal import Entry, Journal
+from watchbell.outbox.ledger import Ledger, Written
+from watchbell.outbox.note import Note, note_of
+from watchbell.outbox.outlet import ConnectorKey, OutletSource
+from watchbell.outbox.queue import Slot, WorkingSet
+from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
+from watchbell.outbox.senders import Senders
+from watchbell.outbox.settle import Settled
+from watchbell.smtp.session import Dialer
+
+log = logging.getLogger(__name__)
+
+UNFINISHED = "status.completionTime="
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """The knobs. `namespaces` empty = all; `margin_s`: for how long the lease must still hold when a mail goes out."""
+
+    namespaces: tuple[str, ...] = ()
+    send_workers: int = 4
+    connections_each: int = 1
+    patience_s: float = 0.5
+    margin_s: float = 2.0
+    pause_s: float = 1.0
+    keeping: Keeping = KEEPING
+    schedule: Schedule = DEFAULT_SCHEDULE
+    audit_s: float = AUDIT_S
+    cluster_name: str = ""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _at_once() -> None:
+    return
+
+
+class Outbox:
+    """Sends what is in the cluster's EmailMessages. One process at a time may send: `fence` and the journal see to that.
+
+    `namespace` is the operator's own, where the journal lives; `identity` must differ between any two processes. `lead` returns when this
+    process may begin to send (the lease is held).
+    """
+
+    def __init__(  # noqa: PLR0913 - the one place where the parts meet; all but three by name
+        self,
+        client: Client,
+        outlets: OutletSource,
+        dialer: Dialer,
+        *,
+        namespace: str,
+        identity: str,
+        fence: Callable[[float], bool],
+        lead: Callable[[], Awaitable[None]] = _at_once,
+        now: Callable[[], datetime] = _utc_now,
+        chance: Callable[[], float] = random.random,
+        settings: OutboxSettings = OutboxSettings(),
+    ) -> None:
+        self._client = client
+        self._fence = fence
+        self._lead = lead
+        self._now = now
+        self._settings = settings
+        self._wake = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._is_draining = False
+        self._workset = WorkingSet(lane_limit=settings.connections_each)
+        self._senders = Senders(settings.send_workers, on_free=self._wake.set, patience_s=settings.patience_s)
+        self._journal = Journal(client, namespace, identity, on_lost=self._lost.set)
+        self._connections = Connections(dialer, settings.keeping)
+        self._ledger = Ledger(client, self._journal, now, self._on_written)
+        self._expiry = Expiry(client, now, settings.namespaces, settings.audit_s)
+        self._desk = Desk(
+            client,
+            outlets,
+            self._connections,
+            self._journal,
+            fence,
+            now,
+            chance,
+            settings.schedule,
+            settings.margin_s,
+            settings.cluster_name,
+            settings.pause_s,
+        )
+        self._courier = Courier(self._desk)
+        self._informers = [self._informer(name) for name in settings.namespaces or (None,)]
+
+    # --- what others call
+
+    def submit(self, body: dict[str, Any]) -> None:
+        """A message that was just created in the API: it goes out without waiting for the watch to bring it."""
+        if self._workset.add(note_of(body), self._seconds(), body):
+            self._wake.set()
+
+    def connector_changed(self, key: ConnectorKey) -> None:
+        """Messages that wait for this connector are looked at again at once."""
+        if self._workset.release(key, self._seconds()):
+            self._wake.set()
+
+    @property
+    def queue_depth(self) -> int:
+        """Messages that are not finished."""
+        return len(self._workset)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the message that waits longest has been here; 0 when none waits."""
+        entered = self._workset.oldest_entered()
+        return 0.0 if entered is None else max(0.0, self._seconds() - entered)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every unfinished message of the cluster has been seen."""
+        return all(informer.synced.is_set() for informer in self._informers)
+
+    async def run(self) -> None:
+        """Watches at once, sends when `lead` returns. Returns when another process has taken the journal: then this one must not lead."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(informer.run()) for informer in self._informers]
+                tasks.append(group.create_task(self._work()))
+                await self._lost.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._close()
+
+    async def drain(self, deadline_s: float) -> None:
+        """Take nothing new, and wait up to `deadline_s` for what is under way and its results. `run` still has to be cancelled after it."""
+        self._is_draining = True
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._until_quiet()
+        except TimeoutError:
+            log.warning(
+                "not all mail under way ended in time; the journal knows which", extra=about(left=self._senders.busy)
+            )
+
+    # --- inside
+
+    def _seconds(self) -> float:
+        return self._now().timestamp()
+
+    def _informer(self, namespace: str | None) -> Informer[Note]:
+        return Informer(
+            self._client, MESSAGES, Note, namespace=namespace, field_selector=UNFINISHED, on_change=self._on_change
+        )
+
+    def _on_change(self, old: Note | None, new: Note | None) -> None:
+        """The watch tells of new and of vanished messages; between these the outbox itself is the only one who writes their status."""
+        if new is not None:
+            if new.metadata.deletion_timestamp is not None:
+                self._workset.cancel(new.metadata.uid)
+            elif self._workset.add(new, self._seconds()):
+                self._wake.set()
+        elif old is not None:
+            self._workset.cancel(old.metadata.uid)
+
+    async def _work(self) -> None:
+        await self._lead()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._ledger.run())
+            await self._take_over()
+            group.create_task(self._expiry.run())
+            await self._dispatch(group)
+
+    async def _take_over(self) -> None:
+        """Nothing is sent before every entry that an earlier process left in the journal is settled."""
+        failures = 0
+        while True:
+            try:
+                for entry in await self._journal.open():
+                    await self._inherit(entry)
+            except ApiError as error:
+                failures += 1
+                pause_s = min(30.0, self._settings.pause_s * 2**failures)
+                log.warning("the outbox cannot take over yet, next try in %.0f s: %s", pause_s, error)
+                await asyncio.sleep(pause_s)
+            else:
+                return
+
+    async def _inherit(self, entry: Entry) -> None:
+        try:
+            await settle_inherited(self._desk, entry)
+        except (Invalid, msgspec.ValidationError):
+            # One object that the schema and we read differently must not keep all the other mail waiting.
+            log.exception(
+                "an entry of the journal cannot be settled", extra=about(message=f"{entry.namespace}/{entry.name}")
+            )
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            self._wake.clear()
+            is_fenced = not self._fence(self._settings.margin_s)
+            while not is_fenced and not self._is_draining and self._senders.has_room:
+                slot = self._workset.take(self._seconds())
+                if slot is None:
+                    break
+                group.create_task(self._serve(slot), name=f"outbox-send {slot.label}")
+            await self._sleep(is_fenced=is_fenced)
+
+    async def _sleep(self, *, is_fenced: bool) -> None:
+        """Until something happens, or the next message is due; while the lease is in doubt, a moment."""
+        due = self._workset.next_due()
+        pause_s = self._settings.pause_s if is_fenced else None
+        if pause_s is None and due is not None and not self._is_draining:
+            pause_s = max(0.0, due - self._seconds())
+        timer = None if pause_s is None else asyncio.get_running_loop().call_later(pause_s, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _serve(self, slot: Slot) -> None:
+        seat = self._senders.sit()
+        try:
+            with metrics.SEND_SECONDS.time():
+                outcome = await self._courier.attempt(slot)
+        except Exception:
+            log.exception("a message could not be worked on and is tried again", extra=about(message=slot.label))
+            metrics.WORK_FAILURES.labels("outbox").inc()
+            outcome = Stopped(self._settings.pause_s * 30)
+        finally:
+            self._workset.finished(slot)
+            seat.leave()
+        self._workset.drop_body(slot)
+        self._take_in(slot, outcome)
+
+    def _take_in(self, slot: Slot, outcome: Outcome) -> None:
+        if isinstance(outcome, Settled):
+            slot.progress = outcome.progress
+            self._ledger.put(slot, outcome)
+            return
+        self._journal.forget(slot.uid)
+        if isinstance(outcome, Stopped):
+            self._workset.put_back(slot, self._seconds() + outcome.after_s)
+            self._wake.set()
+        elif outcome is GONE:
+            self._workset.remove(slot.uid)
+
+    def _on_written(self, slot: Slot, settled: Settled, written: Written) -> None:
+        verdict = settled.verdict
+        log.info(
+            "mail",
+            extra=about(
+                message=slot.label,
+                result=verdict.status,
+                reason=verdict.reason.value,
+                attempts=settled.progress.attempts,
+            ),
+        )
+        if written is Written.GONE or settled.due is None:
+            self._workset.remove(slot.uid)
+            metrics.MESSAGES.labels(verdict.status, verdict.reason.value).inc()
+            if written is not Written.GONE:
+                self._expiry.finished(slot.note, self._now())
+        else:
+            self._workset.put_back(slot, settled.due.timestamp(), is_held=settled.is_held)
+        self._wake.set()
+
+    async def _until_quiet(self) -> None:
+        while self._senders.busy or len(self._ledger):
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _close(self) -> None:
+        await self._connections.close()
+        try:
+            await self._journal.close()
+        except ApiError as error:
+            log.warning("the outbox journal keeps entries that are settled: %s", error)
