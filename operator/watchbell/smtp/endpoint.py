@@ -52,7 +52,7 @@ async def connect(
 
     The fault's chain names every address with its errno. No socket is left open but the one returned.
     """
-    race = _Race(tuple(addresses), timeouts.connect_each_s)
+    race = _Race(tuple(dict.fromkeys(addresses)), timeouts.connect_each_s)
     try:
         winner = await race.finish(timeouts.connect_all_s)
     except BaseException:
