@@ -193,6 +193,10 @@ class Reason(StrEnum):
     NO_PODS_MATCH = "NoPodsMatch", "The selector matches no pod at present."
     CONNECTOR_NOT_FOUND = "ConnectorNotFound", "A route names a connector that does not exist."
     PODS_FORBIDDEN = "PodsForbidden", "The operator may not watch pods in this namespace."
+    TOO_MANY_SELECTORS = (
+        "TooManySelectors",
+        "The operator watches as many different selectors as it may; use fewer policies, or the same selector in several.",
+    )
     ALL_HEALTHY = "AllHealthy", "No pod of the policy is crashing."
     PODS_CRASHING = "PodsCrashing", "At least one pod of the policy is crashing."
     FIRING = "Firing", "The fault stands."
