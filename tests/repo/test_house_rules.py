@@ -30,8 +30,13 @@ def committed() -> tuple[Path, ...]:
     if listed.returncode == 0:
         paths = (ROOT / line for line in listed.stdout.splitlines())
     else:
-        paths = (path for path in ROOT.rglob("*") if not {".venv", "__pycache__"} & set(path.relative_to(ROOT).parts))
+        paths = (path for path in ROOT.rglob("*") if not any(map(is_made_here, path.relative_to(ROOT).parts[:-1])))
     return tuple(sorted(path for path in paths if path.is_file()))
+
+
+def is_made_here(folder: str) -> bool:
+    """Environments and caches."""
+    return folder == "__pycache__" or (folder.startswith(".") and folder != ".ci")
 
 
 def texts() -> dict[str, str]:
