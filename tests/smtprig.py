@@ -4,8 +4,11 @@ Both run in the test's own event loop and on loopback; what they heard can be re
 """
 
 import asyncio
+import socket
 import ssl
+import struct
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,27 +20,16 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from watchbell.api.sensitive import Sensitive
 from watchbell.smtp.egress import EgressPolicy
-from watchbell.smtp.model import AuthPlan, Relay, Timeouts, TlsMode, TlsPlan
+from watchbell.smtp.model import AuthPlan, Fault, Level, ProbeReport, Relay, StageResult, Timeouts, TlsMode, TlsPlan
 from watchbell.smtp.oauth import TokenEgress, TokenSource
+from watchbell.smtp.probe import probe
 from watchbell.smtp.session import Dialer
 
 CANARY = "c4nary-p4ssw0rd!"
 USER = "alerts@example.com"
-QUICK = Timeouts(
-    resolve_s=2,
-    connect_each_s=1,
-    connect_all_s=2,
-    tls_s=1,
-    greeting_s=0.4,
-    command_s=0.6,
-    auth_s=0.6,
-    token_s=1,
-    data_initiation_s=0.6,
-    data_block_s=0.6,
-    data_termination_s=0.6,
-    quit_s=0.3,
-    total_probe_s=5,
-)
+PATIENT = Timeouts(resolve_s=10, greeting_s=20, quit_s=2)
+"""A busy machine passes with these; a test of silence shortens the one time-out that it is about."""
+IMPATIENT_S = 0.2
 ALL_PORTS = frozenset(range(1, 65536))
 LOOPBACK = EgressPolicy(allow_cidrs=("127.0.0.0/8", "::1/128"), allow_ports=ALL_PORTS)
 
@@ -56,8 +48,8 @@ def ehlo(*capabilities: str) -> bytes:
 class Scripted:
     """A server that plays one script for each connection (the last one again and again).
 
-    Steps: bytes = send; a number = wait; ``"r"`` = read a line; ``"data"`` = read to the final dot; ``"tls"`` = start TLS; ``"close"`` = half-close,
-    then wait for the client to go; ``"abort"`` = reset; ``"hang"`` = read and say nothing until the client goes.
+    Steps: bytes = send; a number = wait; ``"r"`` = read a line; ``"data"`` = read to the final dot; ``"tls"`` = start TLS; ``"close"`` = hang
+    up; ``"abort"`` = reset; ``"hang"`` = read and say nothing until the client goes; ``"deaf"`` = do not even read.
     """
 
     def __init__(self, *scripts: Sequence[Step], tls: ssl.SSLContext | None = None, is_implicit: bool = False) -> None:
@@ -102,20 +94,26 @@ class Scripted:
         try:
             for step in script:
                 await self._play(step, reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the client hung up first, which is what many of these tests are about
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client hung up first, which is what many of these tests are about, or the test is over
         finally:
             self.open_connections -= 1
             self._tasks.discard(task)
             writer.transport.abort()
 
     async def _play(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        match step:
-            case bytes():
-                writer.write(step)
-                await writer.drain()
-            case float() | int():
-                await asyncio.sleep(step)
+        if callable(step):
+            step = step(self)
+        if isinstance(step, bytes):
+            writer.write(step)
+            await writer.drain()
+        elif isinstance(step, float | int):
+            await asyncio.sleep(step)
+        else:
+            await self._act(step, reader, writer)
+
+    async def _act(self, verb: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match verb:
             case "r":
                 self.heard.append(await reader.readuntil(b"\n"))
             case "data":
@@ -124,23 +122,20 @@ class Scripted:
                 assert self._tls is not None
                 await writer.start_tls(self._tls)
             case "close":
-                if writer.can_write_eof():
-                    writer.write_eof()
-                else:
-                    writer.close()
+                writer.close()
                 await reader.read()
             case "abort":
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
             case "hang":
                 while await reader.read(65536):
                     pass
-            case "sleep":
+            case "deaf":
+                writer.transport.pause_reading()
                 await asyncio.sleep(60)
-            case _ if callable(step):
-                writer.write(step(self))
-                await writer.drain()
             case _:
-                raise AssertionError(f"no such step: {step!r}")
+                raise AssertionError(f"no such step: {verb!r}")
 
 
 @dataclass
@@ -153,9 +148,9 @@ class Inbox:
     logins: list[tuple[str, str, str]] = field(default_factory=list)
     resets: int = 0
 
-    async def handle_EHLO(
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
         self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]
-    ) -> list[str]:  # noqa: N802 - aiosmtpd's name
+    ) -> list[str]:
         self.hellos.append(hostname)
         session.host_name = hostname
         return responses
@@ -257,15 +252,15 @@ class Authority:
         return context
 
 
-def relay(port: int, **changes: Any) -> Relay:
-    """A relay on loopback: clear text, no login, quick time-outs, unless changed."""
+def relay(port: int, *, impatient: tuple[str, ...] = (), **changes: Any) -> Relay:
+    """A relay on loopback: clear text, no login, unless changed. `impatient` names the time-outs that shall strike soon."""
     plain = Relay(
         "127.0.0.1",
         port,
         tls=TlsPlan(mode=TlsMode.NONE),
         mail_from=USER,
         hello_name="operator.test",
-        timeouts=QUICK,
+        timeouts=replace(PATIENT, **dict.fromkeys(impatient, IMPATIENT_S)),
     )
     return replace(plain, **changes)
 
@@ -273,6 +268,47 @@ def relay(port: int, **changes: Any) -> Relay:
 def password(value: str = CANARY, **changes: Any) -> AuthPlan:
     """A login by password, allowed in clear so that scripts need no TLS."""
     return replace(AuthPlan(USER, Sensitive(value), plaintext_allowed=True), **changes)
+
+
+def secret_forms(username: str, secret: str) -> tuple[str, ...]:
+    """The forms in which a secret travels: in clear, and in base64 alone and within an AUTH PLAIN response."""
+    plain = f"\0{username}\0{secret}"
+    return secret, b64encode(secret.encode()).decode().rstrip("="), b64encode(plain.encode()).decode().rstrip("=")
+
+
+async def provoke(port: int, level: Level = Level.AUTHENTICATE, **changes: Any) -> Fault:
+    """Probe a server that must fail, and give the one fault; on the way prove what holds for every failure.
+
+    Exactly one stage failed, it carries the fault, later ones are skipped, and no form of the password is shown anywhere.
+    """
+    report = await probe(relay(port, **changes), dialer(), level)
+    check_report(report)
+    assert report.fault is not None
+    return report.fault
+
+
+def check_report(report: ProbeReport) -> None:
+    """What holds for every report of a failure."""
+    failed = [stage for stage in report.stages if stage.result is StageResult.FAILED]
+    assert len(failed) == 1, failed
+    assert report.fault is not None
+    assert (failed[0].reason, failed[0].message, failed[0].chain) == (
+        report.fault.reason,
+        report.fault.message,
+        report.fault.chain,
+    )
+    assert report.fault.remedies, "every fault says what to do"
+    assert 0 < len(report.fault.chain) <= 8
+    assert len(report.fault.message) <= 512
+    assert "\n" not in report.fault.message
+    assert len(report.transcript) <= 64
+    check_no_secret(report)
+
+
+def check_no_secret(value: object) -> None:
+    """No form of the canary password is in what would be shown."""
+    for form in secret_forms(USER, CANARY):
+        assert form not in repr(value)
 
 
 def dialer(policy: EgressPolicy = LOOPBACK) -> Dialer:

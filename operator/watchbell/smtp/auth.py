@@ -137,7 +137,7 @@ def _refuse(dialog: Dialog, auth: AuthPlan, offered: tuple[str, ...], mechanism:
     if not dialog.wire.is_encrypted and not auth.plaintext_allowed:
         return fault(STAGE, Reason.ENCRYPTION_REQUIRED, context, "the connection is in clear text")
     if not offered:
-        return fault(STAGE, Reason.AUTH_NOT_OFFERED, context)
+        return fault(STAGE, Reason.AUTH_NOT_OFFERED, context, "no AUTH in the answer to EHLO")
     if mechanism is None:
         dialog.learn(offered=offered)
         return fault(STAGE, Reason.NO_SHARED_AUTH_MECHANISM, dialog.context, f"offered: {' '.join(offered)}")

@@ -84,16 +84,12 @@ class Opening:
             self._sock.close()
 
     def _steps(self, until: StageName) -> Iterator[tuple[StageName, Step]]:
+        """All steps up to the last one named `until`; a stage that this relay lacks stands for the last step that is not later."""
         steps = tuple(self._all_steps())
-        names = [name for name, _ in steps]
-        order = list(StageName)
-        # A stage that this relay does not have stands for the last one before it that it has.
-        last = (
-            until
-            if until in names
-            else max((n for n in names if order.index(n) <= order.index(until)), key=order.index)
-        )
-        yield from steps[: len(names) - names[::-1].index(last)]
+        order = list(StageName).index
+        wanted = [n for n, (name, _) in enumerate(steps) if name is until]
+        earlier = [n for n, (name, _) in enumerate(steps) if order(name) <= order(until)]
+        yield from steps[: (wanted or earlier)[-1] + 1]
 
     def _all_steps(self) -> Iterator[tuple[StageName, Step]]:
         yield StageName.POLICY, self._policy
@@ -231,7 +227,8 @@ class Opening:
         reply = await self.dialog.greeting(timeout_s)
         if isinstance(reply, Fault):
             if reply.reason is Reason.GREETING_TIMED_OUT and await self._waits_for_tls():
-                return fault(StageName.GREETING, Reason.TLS_ON_PLAINTEXT_PORT, self.dialog.context)
+                detail = f"read tcp {self.dialog.context.peer}: i/o timeout, but a ClientHello was answered"
+                return fault(StageName.GREETING, Reason.TLS_ON_PLAINTEXT_PORT, self.dialog.context, detail)
             return reply
         self.dialog.learn(is_fresh_tls=False)
         self._greeting = reply.text
@@ -246,7 +243,7 @@ class Opening:
             return False
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_TLS_CHECK_S):
+            async with asyncio.timeout(min(_TLS_CHECK_S, self.relay.timeouts.tls_s)):
                 await loop.sock_sendall(again.sock, client_hello())
                 return is_tls_answer(await loop.sock_recv(again.sock, 2))
         except OSError:
@@ -288,7 +285,8 @@ class Opening:
         if not self.capabilities.offers("STARTTLS"):
             is_stripped = self.capabilities.is_struck_out or "****" in self._greeting
             reason = Reason.STARTTLS_STRIPPED if is_stripped else Reason.STARTTLS_NOT_OFFERED
-            return fault(StageName.START_TLS, reason, self.dialog.context)
+            detail = f"250 {' '.join(self.capabilities.lines)}"
+            return fault(StageName.START_TLS, reason, self.dialog.context, detail)
         reply = await self.dialog.ask(StageName.START_TLS, "STARTTLS", self.relay.timeouts.command_s)
         if isinstance(reply, Fault):
             return reply

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from watchbell.api.reasons import Reason
 from watchbell.smtp.dialog import BROKEN
-from watchbell.smtp.model import Envelope, Fault, RecipientOutcome, RecipientResult, StageName, SubmitReport
+from watchbell.smtp.model import Envelope, Fault, RecipientOutcome, RecipientResult, StageName, SubmitReport, TlsMode
 from watchbell.smtp.replies import Reply, wire_body
 from watchbell.smtp.session import Session
 from watchbell.smtp.stagelog import StageLog, StageMark
@@ -84,11 +84,14 @@ class _Transaction:
 
     def _unfit(self, payload: bytes) -> Fault | None:
         offered, context = self._session.capabilities, self._dialog.context
+        if self._session.relay.tls.mode is not TlsMode.NONE and not self._dialog.wire.is_encrypted:
+            # Cannot happen with a whole opening; a session opened only part of the way must not send in clear.
+            return fault(StageName.SENDER, Reason.ENCRYPTION_REQUIRED, context, "the connection is in clear text")
         if 0 < offered.size_bytes < len(payload):
             detail = f"{len(payload)} bytes, and the server takes {offered.size_bytes}"
             return fault(StageName.SENDER, Reason.MESSAGE_TOO_LARGE, context, detail)
         if self._envelope.needs_smtputf8 and not offered.offers("SMTPUTF8"):
-            return fault(StageName.SENDER, Reason.ADDRESS_NOT_SUPPORTED, context)
+            return fault(StageName.SENDER, Reason.ADDRESS_NOT_SUPPORTED, context, "no SMTPUTF8 in the answer to EHLO")
         return None
 
     async def _say_mail(self, payload: bytes) -> Fault | None:
