@@ -20,7 +20,6 @@ ROWS = [
     (G, "421 too many connections", R.SERVER_BUSY),
     (G, "450 4.3.2 try later", R.SERVER_BUSY),
     (G, "421 4.7.0 host Error: too many connections from 192.0.2.1", R.SERVER_BUSY),
-    (G, "200 hello", R.NOT_AN_SMTP_SERVER),
     # EHLO
     (H, "421 4.7.0 Try again later, closing connection. (EHLO)", R.EHLO_REJECTED),
     (H, "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", R.EHLO_REJECTED),
@@ -194,6 +193,13 @@ def test_each_reason_says_when_another_try_is_worth_it(stage, reply, retry, is_p
     code, _, text = reply.partition(" ")
     found = classify_reply(stage, int(code), [text])
     assert (found.retry, found.is_permanent) == (retry, is_permanent)
+
+
+def test_the_greeting_of_another_service_is_not_repeated():
+    found = classify_reply(G, 200, ["news.internal InterNetNews ready, token abc"])
+    assert found.reason is R.NOT_AN_SMTP_SERVER
+    assert found.chain == ("200 is no SMTP greeting",)
+    assert "InterNetNews" not in repr(found)
 
 
 def test_every_reason_that_a_stage_can_end_in_has_a_nature():

@@ -9,9 +9,8 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,11 +19,12 @@ from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.smtp.breakage import breakage_of
 from watchbell.smtp.context import ReplyContext
-from watchbell.smtp.egress import EgressPolicy, is_host_named
+from watchbell.smtp.egress import EgressPolicy, check_address, is_host_named
 from watchbell.smtp.model import Fault, OAuthPlan, StageName
 from watchbell.smtp.oauth_grants import Form, GrantProblem, form_of
 from watchbell.smtp.oauth_verdict import AUTHORITIES, Answer, Granted, read_answer
 from watchbell.smtp.resolver import resolve
+from watchbell.smtp.token_url import TokenUrl, parse_token_url
 from watchbell.smtp.verdict import classify_breakage, fault
 
 _DEADLINE_S = 10.0
@@ -32,7 +32,6 @@ _ANSWER_LIMIT_BYTES = 64 * 1024
 _RENEW_AT = 0.8
 _SPARE_S = 30.0
 _PLAN_LIMIT = 1024
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,7 @@ class TokenSource:
     async def _ask(self, key: str, plan: OAuthPlan, username: str) -> Token | Fault:
         started = self._clock()
         context = _context(plan, username)
-        url = urlsplit(plan.token_url)
-        if refused := self._refused(url, context):
+        if refused := self._refused(parse_token_url(plan.token_url), context):
             return refused
         form = form_of(plan, username, self._now())
         if isinstance(form, GrantProblem):
@@ -122,28 +120,22 @@ class TokenSource:
         granted = answer if isinstance(answer, Fault) else read_answer(answer, plan, context)
         return granted if isinstance(granted, Fault) else self._kept(key, granted, started)
 
-    def _refused(self, url: SplitResult, context: ReplyContext) -> Fault | None:
-        try:
-            host, port = url.hostname or "", url.port
-        except ValueError:
-            host, port = "", None
-        is_loopback = self._egress.has_plain_loopback and host in _LOOPBACK_HOSTS
-        if (
-            not host
-            or url.username is not None
-            or (url.scheme != "https" and not (is_loopback and url.scheme == "http"))
-        ):
-            return fault(
-                StageName.TOKEN,
-                Reason.OAUTH_CONFIG_INVALID,
-                context,
-                "tokenURL must be an https URL without credentials",
-            )
-        if not is_loopback and not self._egress.allows_host(host):
-            detail = f"tokenURL names {host}, which may not be given a client secret here"
+    def _refused(self, url: TokenUrl | None, context: ReplyContext) -> Fault | None:
+        if url is None:
+            detail = "tokenURL must be an https URL without credentials"
+            return fault(StageName.TOKEN, Reason.OAUTH_CONFIG_INVALID, context, detail)
+        if self._egress.has_plain_loopback and url.is_loopback:
+            return None
+        if not url.is_https:
+            return fault(StageName.TOKEN, Reason.OAUTH_CONFIG_INVALID, context, "tokenURL must be an https URL")
+        if not self._egress.allows_host(url.host):
+            detail = f"tokenURL names {url.host}, which may not be given a client secret here"
             return fault(StageName.TOKEN, Reason.HOST_NOT_ALLOWED, context, detail)
-        if not is_loopback and port not in {None, 443, *self._egress.policy.allow_ports}:
-            return fault(StageName.TOKEN, Reason.PORT_NOT_ALLOWED, context, f"tokenURL names port {port}")
+        if url.port not in {443, *self._egress.policy.allow_ports}:
+            return fault(StageName.TOKEN, Reason.PORT_NOT_ALLOWED, context, f"tokenURL names port {url.port}")
+        if url.is_address:  # the HTTP client asks no resolver about these
+            denied = check_address(self._egress.policy, url.host, url.host, context)
+            return replace(denied, stage=StageName.TOKEN) if denied else None
         return None
 
     async def _posted(self, url: str, form: Form, context: ReplyContext) -> Answer | Fault:
@@ -238,10 +230,9 @@ def _unreachable(error: Exception, context: ReplyContext) -> Fault:
 
 def _context(plan: OAuthPlan, username: str) -> ReplyContext:
     secrets = (plan.client_secret, plan.client_key_pem, plan.refresh_token, plan.service_account_json)
-    url = urlsplit(plan.token_url)
-    return ReplyContext(
-        host=url.hostname or "", port=443, username=username, secrets=tuple(secret for secret in secrets if secret)
-    )
+    url = parse_token_url(plan.token_url)
+    host, port = (url.host, url.port) if url else ("", 0)
+    return ReplyContext(host, port, username=username, secrets=tuple(secret for secret in secrets if secret))
 
 
 def _key(plan: OAuthPlan, username: str) -> str:

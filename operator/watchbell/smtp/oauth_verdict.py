@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.model import Fault, OAuthPlan, StageName
 from watchbell.smtp.server_text import sanitise
+from watchbell.smtp.token_url import host_of
 from watchbell.smtp.verdict import Evidence, fault
 
 _MICROSOFT = (
@@ -81,7 +81,7 @@ class Granted:
 
 def default_scope(token_url: str) -> str:
     """The scope that SMTP needs from a known authority; empty for others."""
-    host = (urlsplit(token_url).hostname or "").lower()
+    host = host_of(token_url)
     if host in _MICROSOFT:
         return "https://outlook.office365.com/.default"
     return "https://mail.google.com/" if host in _GOOGLE else ""
@@ -137,9 +137,7 @@ def _fault(reason: Reason, detail: str, context: ReplyContext, status: int | Non
 def _wrong_scope(token: str, plan: OAuthPlan) -> str:
     """Why Exchange will refuse the token, if that can be seen. Opaque tokens and those for other servers are not judged."""
     claims = _claims(token)
-    is_for_exchange = (urlsplit(plan.token_url).hostname or "") in _MICROSOFT or any(
-        "outlook." in s for s in plan.scopes
-    )
+    is_for_exchange = host_of(plan.token_url) in _MICROSOFT or any("outlook." in s for s in plan.scopes)
     if not claims or not is_for_exchange:
         return ""
     audience = str(claims.get("aud", "")).rstrip("/")

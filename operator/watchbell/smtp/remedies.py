@@ -57,7 +57,7 @@ def _of_provider(reason: R, context: ReplyContext) -> tuple[str, ...]:
 def _words(context: ReplyContext) -> dict[str, str]:
     """The placeholders. Whatever lands in a command must be harmless in a shell, whoever wrote the spec or the certificate."""
     return {
-        "host": _safe(context.host, "SMTP_HOST"),
+        "host": _safe(context.host.rstrip("."), "SMTP_HOST"),
         "port": str(context.port or 587),
         "address": _safe(context.address, "the server's address"),
         "mode": context.tls_mode.value,

@@ -15,10 +15,7 @@ _ASK_FOR_EGRESS_IP = (
 _SEE_CERTIFICATE = (
     "See what it shows: openssl s_client {starttls}-connect {host}:{port} -servername {host} -showcerts </dev/null"
 )
-_WRITE_ANEW = (
-    "Write the Secret anew without a newline: kubectl -n $NAMESPACE create secret generic $SECRET --type=watchbell.dev/smtp "
-    '--from-literal=username="$SMTP_USER" --from-literal=password="$SMTP_PASSWORD" --dry-run=client -o yaml | kubectl apply -f -'
-)
+_WRITE_ANEW = """Write both anew: kubectl -n $NAMESPACE patch secret $SECRET -p '{{"stringData":{{"username":"USER","password":"PASSWORD"}}}}'"""
 _PROBE_AGAIN = 'Probe again: kubectl -n $NAMESPACE annotate smtpc $CONNECTOR watchbell.dev/requested-at="$(date -u +%FT%TZ)" --overwrite'
 _NETWORK_POLICIES = "Look for network policies: kubectl -n $OPERATOR_NAMESPACE get networkpolicies; egress to TCP {port} must be allowed for the operator."
 _EXCHANGE_RIGHTS = (
@@ -153,8 +150,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     # Token
     R.OAUTH_CLIENT_REJECTED: (
         "The client's secret or certificate is wrong or expired: make a new one in Entra ID (App registrations → Certificates & secrets).",
-        ("Store the secret's Value, not its ID: kubectl -n $NAMESPACE create secret generic $SECRET --type=watchbell.dev/smtp "
-        '--from-literal=client-secret="$CLIENT_SECRET" --dry-run=client -o yaml | kubectl apply -f -'),
+        """Store the secret's Value, not its ID: kubectl -n $NAMESPACE patch secret $SECRET -p '{{"stringData":{{"client-secret":"VALUE"}}}}'""",
     ),
     R.OAUTH_CONFIG_INVALID: (
         "Check spec.auth.oauth2: tenant in tokenURL, clientID, grant and scopes.",

@@ -72,7 +72,8 @@ def classify_reply(
     enhanced = enhanced_code(code, first)
     text = sanitise(" ".join(lines), limit_bytes=8192)
     reason = reply_reason(Reply(stage, code, enhanced or "", text), context)
-    line = reply_line(code, lines, context)
+    # Bytes of another service are not repeated: they may be its secret.
+    line = f"{code} is no SMTP greeting" if reason is Reason.NOT_AN_SMTP_SERVER else reply_line(code, lines, context)
     return fault(stage, reason, context, line, Evidence(code, enhanced, (line,)))
 
 

@@ -101,7 +101,6 @@ _PLAINTEXT = (
     "HTTP_REQUEST",
     "PACKET_LENGTH_TOO_LONG",
     "BAD_PACKET_LENGTH",
-    "UNEXPECTED_MESSAGE",
 )
 _WRONG_NAME = ("UNRECOGNIZED_NAME",)
 _TLS_WORDS: tuple[tuple[tuple[str, ...], R], ...] = (
