@@ -201,6 +201,14 @@ def test_a_header_that_is_not_allowed_is_refused_by_name(name: str) -> None:
     assert refused(extra_headers=((name, "v"),)).field.startswith("headers[")
 
 
+def test_a_reply_address_of_the_connector_is_a_mailbox_and_not_a_text() -> None:
+    assert b"Reply-To: Ops <ops@xn--bcher-kva.example>\r\n" in built(
+        extra_headers=(("Reply-To", "Ops <ops@bücher.example>"),)
+    )
+    assert refused(extra_headers=(("Reply-To", "not an address"),)).field == "headers[Reply-To]"
+    assert refused(extra_headers=(("Reply-To", "jörg@example.org"),)).field == "headers[Reply-To]"
+
+
 def test_a_header_set_twice_is_refused_whatever_its_case() -> None:
     assert refused(extra_headers=(("X-A", "1"), ("x-a", "2"))) == MessageProblem("headers[x-a]", "is set twice")
 

@@ -3,7 +3,8 @@
 Before: an incident and what was seen of its pods. After: `message`. Subjects are stable for the life of an incident, without brackets (Gmail leaves
 bracketed words out when it threads), and the resolved mail is a reply to the first one with its state in the body.
 
-Bounds, so that no pod can make a mail that Gmail clips (102 KB): 50 pods, 40 log lines, 300 characters a line, 20 KB of log, names as `untrusted`.
+Bounds, so that no pod can make a mail that Gmail clips (102 KB): 50 pods with 16 KB of names, 40 log lines of 300 characters and
+16 KB in all, names as `untrusted`.
 """
 
 import re
@@ -34,9 +35,10 @@ from watchbell.mail.redaction import redact
 from watchbell.mail.untrusted import name, visible
 
 MAX_PODS = 50
+MAX_POD_BYTES = 16_000
 MAX_LOG_LINES = 40
 MAX_LOG_LINE_CHARACTERS = 300
-MAX_LOG_BYTES = 20_000
+MAX_LOG_BYTES = 16_000
 MAX_REDACTED_CHARACTERS = 64 * 1024
 
 # kind: (what the subject says, what the summary says of one container)
@@ -241,7 +243,7 @@ def _pods(facts: CrashFacts, title: str) -> tuple[Block, ...]:
     total = max(facts.affected_count, len(facts.pods))
     if not facts.pods:
         return ()
-    rows = tuple(_pod(pod, facts.now) for pod in facts.pods[:MAX_PODS])
+    rows = _rows(facts)
     return (
         Items(
             title if total == 1 else f"{title.replace('pod', 'pods').replace('Pod', 'Pods')} ({total})",
@@ -249,6 +251,19 @@ def _pods(facts: CrashFacts, title: str) -> tuple[Block, ...]:
             total - len(rows),
         ),
     )
+
+
+def _rows(facts: CrashFacts) -> tuple[Item, ...]:
+    """The first pods, as many as fit in bytes of HTML."""
+    rows: list[Item] = []
+    room = MAX_POD_BYTES
+    for pod in facts.pods[:MAX_PODS]:
+        row = _pod(pod, facts.now)
+        room -= len(escape(row.name + row.place + row.state).encode())
+        if room < 0:
+            break
+        rows.append(row)
+    return tuple(rows)
 
 
 def _pod(pod: PodFacts, now: datetime) -> Item:

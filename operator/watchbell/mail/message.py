@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from watchbell.mail import headers
-from watchbell.mail.address import AddressProblem, Mailbox, wire_address, wire_domain
+from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_SUBJECT_CHARACTERS = 998
@@ -87,13 +87,13 @@ def build(draft: Draft) -> bytes | MessageProblem:
     try:
         lines = dict(_draft_headers(draft))
         for name, value in _extra_headers(draft.extra_headers, {name.lower() for name in lines}):
-            lines[name] = headers.unstructured(name, value)
+            lines[name] = _reply_to(name, value) if name.lower() == "reply-to" else headers.unstructured(name, value)
         body_type, body = _body(draft)
     except _RefusedError as refused:
         return refused.problem
     lines["MIME-Version"] = "MIME-Version: 1.0\r\n"
     block = "".join(lines.values()).encode() + body_type
-    if not headers.is_block_sound(block, [*lines, *_type_names(body_type)], allow_utf8=not block.isascii()):
+    if not headers.is_block_sound(block, [*lines, *_type_names(body_type)], allow_utf8=_needs_utf8(draft)):
         return MessageProblem("headers", "the finished header block does not hold exactly the headers that were put in")
     return block + b"\r\n" + body
 
@@ -106,6 +106,11 @@ def message_id(seed_parts: Sequence[str], domain: str) -> str:
 def thread_root(key: str, domain: str) -> str:
     """The identifier of a mail that never was, to which all mails of one thread refer: relays may replace a real Message-ID (SES does)."""
     return f"<alert-{_digest((key,))}@{_identifier_domain(domain)}>"
+
+
+def _needs_utf8(draft: Draft) -> bool:
+    shown = (draft.sender, *draft.to, *draft.cc, *((draft.reply_to,) if draft.reply_to else ()))
+    return any(not mailbox.address.rpartition("@")[0].isascii() for mailbox in shown)
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -212,6 +217,15 @@ def _extra_headers(extra: Sequence[tuple[str, str]], taken: set[str]) -> Iterato
         checked = _value(f"headers[{name}]", value)
         if name.lower() not in taken:
             yield name, checked
+
+
+def _reply_to(header: str, text: str) -> str:
+    mailbox = parse_mailbox(text)
+    if isinstance(mailbox, AddressProblem):
+        raise _RefusedError(f"headers[{header}]", mailbox.message)
+    if not mailbox.address.rpartition("@")[0].isascii():
+        raise _RefusedError(f"headers[{header}]", "needs an address in ASCII before the @; set replyTo instead")
+    return _mailboxes(header, f"headers[{header}]", (mailbox,))
 
 
 def _date(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from html import escape
 from watchbell.mail.document import Block, Commands, Document, Facts, Item, Items, Links, Listing, Paragraph, Tone
 
 _SANS = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
-_MONO = "font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',monospace"
+_MONO = "font-family:Menlo,Consolas,'Liberation Mono',monospace"
 _INK, _DIM, _LINE = "color:#1c2430", "color:#5c6675", "border-top:1px solid #e7eaee"
 _BREAK = "word-break:break-word;overflow-wrap:anywhere"
 
@@ -78,11 +78,12 @@ _FACT = (
     f'style="width:118px;padding:7px 12px 7px 0;vertical-align:top;{_LINE};{_type(_SANS, 14, 20, _DIM)}">%s</td>'
     f'<td class="ink line" style="padding:7px 0;{_LINE};{_type(_SANS, 14, 20, _INK)};{_BREAK}">%s</td></tr>'
 )
+# Fonts are said once a cell: fifty of these have to fit.
 _ITEM = (
-    f'<tr><td class="line" style="padding:9px 12px 9px 0;vertical-align:top;{_LINE};{_BREAK}">'
-    f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)}">%s</div><div class="dim" style="{_type(_SANS, 12, 18, _DIM)}">%s</div></td>'
-    f'<td class="line" align="right" width="36%%" style="padding:9px 0;vertical-align:top;{_LINE}">'
-    f'<div class="ink" style="{_type(_SANS, 13, 19, _INK)}">%s</div><div class="dim" style="{_type(_SANS, 12, 18, _DIM)}">%s</div></td></tr>'
+    f'<tr><td class="line" style="padding:9px 12px 9px 0;vertical-align:top;{_LINE};{_type(_SANS, 12, 18, _DIM)};{_BREAK}">'
+    f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)}">%s</div><div class="dim">%s</div></td>'
+    f'<td class="line" align="right" width="36%%" style="padding:9px 0;vertical-align:top;{_LINE};{_type(_SANS, 12, 18, _DIM)}">'
+    f'<div class="ink" style="font-size:13px;line-height:19px;{_INK}">%s</div><div class="dim">%s</div></td></tr>'
 )
 _BOX = (
     '<div class="box ink" style="margin:0;padding:12px 14px;background:#f6f8fa;border:1px solid #e7eaee;border-radius:7px;'

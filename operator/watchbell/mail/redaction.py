@@ -86,7 +86,7 @@ _RULES = (
     ),
     _rule(
         "pass pwd secret token key credential x-honeycomb-team",
-        rf"(?i)((?:{_KEYWORDS})s?{_HARMLESS}[\w.-]{{0,40}}+(?:\\{{0,3}}[\"'\]])?[ \t]{{0,8}}(?:=>|:=|[:=])[ \t]{{0,8}})"
+        rf"(?i)((?:{_KEYWORDS})s?+{_HARMLESS}[\w.-]{{0,40}}+(?:\\{{0,3}}[\"'\]])?[ \t]{{0,8}}(?:=>|:=|[:=])[ \t]{{0,8}})"
         rf"(?:(\\{{0,3}}[\"'])(?:(?!\2)[^\r\n]){{0,4096}}+|\[[^\]\r\n]{{0,1024}}+\]?|[^\s,;&\"'}}\])\[]++)",
         _mask_value,
     ),
@@ -96,8 +96,8 @@ _RULES = (
         rf"\1{MASK}",
     ),
     _rule(_SHAPE_NEEDLES, rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKEN_SHAPES)})"),
-    # The middle of a key or of a Secret's data: a line of nothing but base64.
-    _rule("", r"(?m)^[ \t]{0,32}[A-Za-z0-9+/]{60,}+={0,2}[ \t]{0,8}\r?$"),
+    # The middle of a key or of a Secret's data: a long run of base64, told from digests and paths by digits and capitals.
+    _rule("", r"(?<![A-Za-z0-9+/])(?=[A-Za-z+/]{0,59}[0-9])(?=[a-z0-9+/]{0,59}[A-Z])[A-Za-z0-9+/]{60,}+={0,2}"),
 )
 
 
