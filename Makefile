@@ -43,7 +43,7 @@ check: $(READY)  ## lint, formatting, types, layers, and whether generated files
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
-	@MYPYPATH=operator:hack $(BIN)/mypy $(wildcard hack/*/__init__.py)
+	@MYPYPATH=operator:hack $(BIN)/mypy $(patsubst %/__init__.py,%,$(wildcard hack/*/__init__.py))
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m watchbell.api.generate --check
 
