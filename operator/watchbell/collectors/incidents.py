@@ -102,7 +102,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One trouble from its first sign to its end. `uid` is empty until the object is there; `healthy_since` lives in memory only."""
+    """One trouble from its first sign to its end. `uid` is empty until the object is there; `healthy_since` lives in memory only.
+
+    `kind` is what it began as and stays (mails of one incident keep their subject); `worst` is what it has become.
+    """
 
     group: Group
     name: str
@@ -111,6 +114,7 @@ class Incident:
     start_time: datetime
     last_seen: datetime
     uid: str = ""
+    worst: CrashKind | None = None
     is_init: bool = False
     image: str = ""
     image_id: str = ""
@@ -121,6 +125,7 @@ class Incident:
     healthy_since: datetime | None = None
     resolution: Resolution | None = None
     is_acknowledged: bool = False
+    is_closed: bool = False
 
     @property
     def pending(self) -> Notification | None:
@@ -232,13 +237,13 @@ def _update(incident: Incident, finding: Finding) -> tuple[Incident, Outcome]:
         before, uid=after.uid, signal=after.signal, memory_limit=after.memory_limit
     ):
         return _remember(incident, finding, after), Outcome.NOTHING_NEW
-    is_worse = RANKS[finding.kind] > RANKS[incident.kind]
+    is_worse = RANKS[finding.kind] > RANKS[incident.worst or incident.kind]
     grown = replace(
         _remember(incident, finding, after),
         affected_count=incident.affected_count + (finding.pod not in incident.affected),
         occurrences=incident.occurrences + _new_ends(before, after),
         last_seen=max(incident.last_seen, finding.seen_time),
-        kind=finding.kind if is_worse else incident.kind,
+        worst=finding.kind if is_worse else incident.worst,
         healthy_since=None,
     )
     return grown, Outcome.ESCALATED if is_worse else Outcome.UPDATED

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from watchbell.api.enums import SelectorOperator
-from watchbell.api.meta import LabelSelector
 from watchbell.collectors.pod import Owner, Pod, owner_of
+from watchbell.collectors.policies import Scope
 from watchbell.kube.client import PODS, Client
 from watchbell.kube.errors import ApiError
 from watchbell.kube.informer import Informer
@@ -20,31 +19,6 @@ UNFINISHED = "status.phase!=Succeeded"
 """Field selector: a pod that did its work costs no memory. Failed ones stay: evictions and dead bare pods look so."""
 WATCHES_MAX = 500
 """Streams held open at once; each costs a connection's share and a task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which pods: a namespace and a label selector in the API's query form, in one fixed order."""
-
-    namespace: str
-    selector: str
-
-
-def selector_text(selector: LabelSelector) -> str:
-    """The selector as a query (`app in (a,b),!canary,tier=x`), equal selectors giving equal text."""
-    parts = [f"{key}={value}" for key, value in selector.match_labels.items()]
-    for rule in selector.match_expressions:
-        values = ",".join(sorted(rule.values))
-        match rule.operator:
-            case SelectorOperator.IN:
-                parts.append(f"{rule.key} in ({values})")
-            case SelectorOperator.NOT_IN:
-                parts.append(f"{rule.key} notin ({values})")
-            case SelectorOperator.EXISTS:
-                parts.append(rule.key)
-            case SelectorOperator.DOES_NOT_EXIST:
-                parts.append(f"!{rule.key}")
-    return ",".join(sorted(parts))
 
 
 OnPod = Callable[[Scope, Pod | None, Pod | None], None]
@@ -157,7 +131,9 @@ class PodWatches:
             return
         if new is None and old is not None:
             self._leave(watch, old)
-        elif old is None and new is not None:
+        elif new is not None and (old is None or old.metadata.owner_references != new.metadata.owner_references):
+            if old is not None:
+                self._leave(watch, old)
             watch.owners.setdefault(owner_of(new), set()).add(new.metadata.name)
         self._on_pod(scope, old, new)
 
