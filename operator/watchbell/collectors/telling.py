@@ -18,12 +18,12 @@ from watchbell.collectors.caseload import Case
 from watchbell.collectors.incidents import Affected, Incident, Notification, message_name
 from watchbell.collectors.pod import status_of
 from watchbell.collectors.policies import Policy
-from watchbell.collectors.records import Letter, message_body
+from watchbell.collectors.records import LISTED_PODS_MAX, Letter, message_body
 from watchbell.collectors.watch import PodWatches
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, ApiError
 from watchbell.logs import about
-from watchbell.mail.crash import MAX_PODS, CrashFacts, PodFacts, render_crash, render_resolved
+from watchbell.mail.crash import CrashFacts, PodFacts, render_crash, render_resolved
 from watchbell.mail.document import Rendered
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Teller:
             severity=str(incident.severity),
             container=incident.group.container,
             image=incident.image,
-            pods=tuple(_pod_facts(pod) for pod in pods[:MAX_PODS]),
+            pods=tuple(_pod_facts(pod) for pod in pods[:LISTED_PODS_MAX]),
             start_time=incident.start_time,
             now=self.now(),
             affected_count=incident.affected_count,
