@@ -20,8 +20,8 @@ from watchbell.smtp.oauth import TokenSource
 from watchbell.smtp.replies import Capabilities, Reply, hello_name, parse_capabilities
 from watchbell.smtp.server_text import sanitise
 from watchbell.smtp.stagelog import StageLog, StageMark
-from watchbell.smtp.tls import Unusable, client_hello, is_tls_answer, read_handshake, tls_context
-from watchbell.smtp.verdict import fault
+from watchbell.smtp.tls import SERVER_HAD_AGREED, Unusable, client_hello, is_tls_answer, read_handshake, tls_context
+from watchbell.smtp.verdict import Evidence, fault
 from watchbell.smtp.wire import Wire
 
 _CAPABILITY_BYTES = 256
@@ -184,7 +184,7 @@ class Opening:
                 await handshake()
         except BROKEN as exc:
             failed = self.dialog.broken(StageName.TLS, exc, timeout_s)
-            return await self._with_certificate_names(failed, exc)
+            return await self._explained(failed, exc)
         if self.dialog.wire.has_unasked_bytes:
             # Bytes in clear between the 220 and the handshake: somebody injects replies (CVE-2021-38371).
             return self.dialog.violation(StageName.TLS, "data in clear text after the reply to STARTTLS")
@@ -201,6 +201,15 @@ class Opening:
         if not self.relay.tls.verify:
             mark.reason = Reason.TLS_NOT_VERIFIED
         return None
+
+    async def _explained(self, failed: Fault, exc: BaseException) -> Fault:
+        """The fault with what can be found out beyond the error itself."""
+        if failed.reason is Reason.NO_SHARED_CIPHER and SERVER_HAD_AGREED in getattr(exc, "__notes__", ()):
+            evidence = Evidence(chain=(*failed.chain, SERVER_HAD_AGREED))
+            return fault(
+                StageName.TLS, Reason.CLIENT_CERTIFICATE_REQUIRED, self.dialog.context, failed.chain[0], evidence
+            )
+        return await self._with_certificate_names(failed, exc)
 
     async def _with_certificate_names(self, failed: Fault, exc: BaseException) -> Fault:
         """Say what the refused certificate is: Python hides it, so look at it over a second connection that proves nothing and sends no secret."""

@@ -36,6 +36,27 @@ class Unusable:
     detail: str
 
 
+SERVER_HAD_AGREED = "the server had agreed to a version and a cipher before"
+
+
+class _Witness(ssl.SSLObject):
+    """Notes on a failed handshake how far it came.
+
+    Up to TLS 1.2 a server refuses a missing client certificate with the same alert as a lack of common ciphers (RFC 5246 §7.4.6); but then
+    it has already chosen one.
+    """
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as exc:
+            if self.cipher() is not None:
+                exc.add_note(SERVER_HAD_AGREED)
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class _Demands:
     """The part of a plan that makes contexts differ."""
@@ -55,6 +76,7 @@ def tls_context(plan: TlsPlan) -> ssl.SSLContext | Unusable:
 @lru_cache(maxsize=_CONTEXTS_KEPT)
 def _context(demands: _Demands) -> ssl.SSLContext | Unusable:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslobject_class = _Witness
     context.minimum_version = _VERSIONS.get(demands.min_version, ssl.TLSVersion.TLSv1_2)
     # A certificate that the user names as trusted is enough, even when it is no root (the default from Python 3.13 on).
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
