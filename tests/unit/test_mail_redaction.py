@@ -174,6 +174,7 @@ HOSTILE = [
     "?key=",
     "password:[",
     "passwordpassword:",
+    "a" * 59 + " ",
 ]
 
 
@@ -182,4 +183,4 @@ def test_a_mebibyte_made_to_be_slow_is_redacted_in_linear_time(unit: str) -> Non
     text = (unit * (MAX_CHARACTERS // len(unit) + 1))[:MAX_CHARACTERS]
     started = time.process_time()
     redact(text)
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < 3  # a run that is not linear takes minutes

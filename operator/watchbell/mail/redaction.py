@@ -12,6 +12,8 @@ from dataclasses import dataclass
 MASK = "[redacted]"
 MAX_CHARACTERS = 1024 * 1024
 
+_DIGIT = re.compile(r"[0-9]")
+
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
@@ -36,6 +38,12 @@ _HARMLESS = r"(?![_-]?(?i:name|ref|file|path|url|uri|type|expir|count|id\b|mount
 
 def _mask_value(match: re.Match[str]) -> str:
     return f"{match[1]}{match[2] or ''}{MASK}"
+
+
+def _mask_base64(match: re.Match[str]) -> str:
+    """A long run that mixes cases and digits; digests are lower case, and paths rarely hold all three for so long."""
+    run = match[0]
+    return MASK if _DIGIT.search(run) and run != run.lower() and run != run.upper() else run
 
 
 _TOKEN_SHAPES = (
@@ -96,8 +104,8 @@ _RULES = (
         rf"\1{MASK}",
     ),
     _rule(_SHAPE_NEEDLES, rf"(?<![A-Za-z0-9])(?:{'|'.join(_TOKEN_SHAPES)})"),
-    # The middle of a key or of a Secret's data: a long run of base64, told from digests and paths by digits and capitals.
-    _rule("", r"(?<![A-Za-z0-9+/])(?=[A-Za-z+/]{0,59}[0-9])(?=[a-z0-9+/]{0,59}[A-Z])[A-Za-z0-9+/]{60,}+={0,2}"),
+    # The middle of a key or of a Secret's data.
+    _rule("", r"[A-Za-z0-9+/]{60,}+={0,2}", _mask_base64),
 )
 
 
