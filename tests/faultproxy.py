@@ -120,6 +120,8 @@ class FaultProxy:
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Not in the task: one that is cancelled before its first step runs no line of it.
+        task.add_done_callback(lambda _task: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -127,10 +129,9 @@ class FaultProxy:
             self.requests.append(request)
             await self._act(request, self.plan(request), reader, writer)
             writer.close()
+            await writer.wait_closed()
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
-        finally:
-            writer.transport.abort()
 
     async def _act(
         self, request: Request, fault: Fault | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from faultproxy import Answer, FaultProxy, Hang, LoseReply
+from faultproxy import Answer, CutAfter, FaultProxy, Hang, LoseReply
 from kuberig import access_to, client_of, config_map, fresh_namespace, make, proxied, until
 from watchbell.kube.access import Access, load_access
 from watchbell.kube.client import CONFIGMAPS, CRDS, NAMESPACES, PODS, Client, Resource, custom
@@ -66,6 +66,32 @@ async def test_a_list_is_put_together_from_pages_and_selected_by_the_server(cont
         async with aclosing(client.pages(CONFIGMAPS, namespace, limit=2)) as pages:
             sizes = [len(msgspec.json.decode(page)["items"]) async for page in pages]
     assert sizes == [2, 2, 1]
+
+
+async def test_a_list_whose_continue_token_expires_begins_again_once(control_plane, monkeypatch):
+    monkeypatch.setattr(
+        "watchbell.kube.client.Client.pages.__kwdefaults__", {**Client.pages.__kwdefaults__, "limit": 2}
+    )
+    async with (
+        proxied(control_plane) as (proxy, client),
+        client_of(control_plane) as direct,
+        fresh_namespace(direct) as namespace,
+    ):
+        await make(direct, namespace, "a", "b", "c")
+        expired = [Answer(410, b'{"kind":"Status","code":410,"reason":"Expired","message":"too old"}')]
+        proxy.plan = lambda request: expired.pop() if request.query("continue") and expired else None
+        assert [item["metadata"]["name"] for item in await client.list(CONFIGMAPS, namespace)] == ["a", "b", "c"]
+        assert len(proxy.requests) == 4
+        proxy.plan = lambda request: Answer(410) if request.query("continue") else None
+        with pytest.raises(Gone):
+            await client.list(CONFIGMAPS, namespace)
+
+
+async def test_an_answer_cut_in_the_middle_is_unreachable_and_never_half_an_object(control_plane):
+    async with proxied(control_plane) as (proxy, client):
+        proxy.plan = lambda _request: CutAfter(100)
+        with pytest.raises(Unreachable):
+            await client.get(NAMESPACES, "default")
 
 
 async def test_server_side_apply_owns_fields_by_manager_and_force_takes_them(control_plane):

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import random
 import time
 
 import msgspec
@@ -315,3 +316,73 @@ async def test_an_object_of_an_unexpected_shape_is_left_out_and_the_others_are_n
         assert [item.metadata.name for item in told] == ["empty", "last"]
         assert f"{namespace}/words is left out" in caplog.text
         assert "still none" not in caplog.text
+
+
+class Mirror:
+    """What somebody knows who only listens."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Settings] = {}
+
+    def __call__(self, old: Settings | None, new: Settings | None) -> None:
+        if old is not None:
+            assert self.known.pop(old.metadata.name) is old
+        if new is not None:
+            assert new.metadata.name not in self.known
+            self.known[new.metadata.name] = new
+
+
+def storm(chance: random.Random):
+    """Every second request meets some fault."""
+
+    def plan(request: Request):
+        if chance.random() < 0.5:
+            return None
+        faults = [
+            CutAfter(chance.randrange(2000)),
+            CutAfter(chance.randrange(200)),
+            StallAfter(chance.randrange(2000)),
+            Answer(500),
+            Answer(429, b"{}", ("Retry-After: 0",)),
+            Answer(410),
+            *([Stream(), Stream([GONE_EVENT]), Stream([b'{"type":"ERROR","object":{"code":500}}'])] * request.is_watch),
+        ]
+        return chance.choice(faults)
+
+    return plan
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_after_any_storm_of_faults_the_picture_is_the_servers(control_plane, seed):
+    chance = random.Random(seed)  # noqa: S311 - a storm that can be had again
+    pace = Pace(rewatch_s=0.01, backoff_first_s=0.01, backoff_most_s=0.05, refused_s=0.05, stall_s=0.2, page_limit=3)
+    async with (
+        proxied(control_plane, deadline_s=0.5) as (proxy, client),
+        client_of(control_plane) as direct,
+        fresh_namespace(direct) as namespace,
+    ):
+        proxy.plan = storm(chance)
+        mirror = Mirror()
+        watch = Informer(client, CONFIGMAPS, Settings, namespace=namespace, on_change=mirror, pace=pace)
+        async with running(watch.run()):
+            living: set[str] = set()
+            for number in range(120):
+                name = f"s-{chance.randrange(12)}"
+                if name not in living:
+                    living.add(name)
+                    await make(direct, namespace, name)
+                elif chance.random() < 0.5:
+                    living.remove(name)
+                    await direct.delete(CONFIGMAPS, name, namespace)
+                else:
+                    await direct.patch(CONFIGMAPS, name, {"data": {"n": str(number)}}, namespace)
+                if chance.random() < 0.15:
+                    proxy.cut_all()
+                await asyncio.sleep(0.01)
+            there = {
+                item["metadata"]["name"]: item["metadata"]["resourceVersion"]
+                for item in await direct.list(CONFIGMAPS, namespace)
+            }
+            await until(lambda: {n: o.metadata.resource_version for n, o in mirror.known.items()} == there, 30)
+        assert {name: item for (_, name), item in watch.store.items()} == mirror.known
+        assert len(proxy.requests) > 15

@@ -9,7 +9,7 @@ from kuberig import client_of, fresh_namespace, proxied, running, until
 from watchbell.kube.client import LEASES, Client
 from watchbell.kube.lease import LeaseElector
 
-LEASE_S = 1.0
+LEASE_S = 2.0
 NAME = "watchbell"
 
 
@@ -129,7 +129,7 @@ from watchbell.kube.lease import LeaseElector
 
 async def main():
     client = Client(load_access(sys.argv[1]))
-    elector = LeaseElector(client, sys.argv[2], "watchbell", "doomed", lease_seconds=1.0, on_gain=lambda: print("leading", flush=True))
+    elector = LeaseElector(client, sys.argv[2], "watchbell", "doomed", lease_seconds=2.0, on_gain=lambda: print("leading", flush=True))
     await elector.run()
 
 asyncio.run(main())
