@@ -396,6 +396,23 @@ async def test_an_endpoint_with_an_unknown_certificate_gets_nothing(endpoint, cl
     assert endpoint.forms == []
 
 
+@pytest.mark.parametrize("is_flagged", [True, False])
+async def test_clear_text_works_on_loopback_and_only_with_the_flag(clock, is_flagged):
+    served = Endpoint()
+    app = web.Application()
+    app.router.add_post("/token", served.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    served.url = f"http://127.0.0.1:{runner.addresses[0][1]}/token"
+    made = TokenSource(TokenEgress(EgressPolicy(), has_plain_loopback=is_flagged), clock=clock, now=lambda: NOW)
+    found = await made.token(secret_plan(served), "a")
+    await made.close()
+    await runner.cleanup()
+    assert isinstance(found, Token) is is_flagged
+    assert len(served.forms) == int(is_flagged)
+
+
 async def test_closing_ends_what_is_under_way(source, endpoint):
     endpoint.gate.clear()
     waiting = asyncio.create_task(source.token(secret_plan(endpoint), "a"))

@@ -1,6 +1,7 @@
 """Text from the network is clean, bounded and free of secrets, whatever the server sends."""
 
 import base64
+import time
 import unicodedata
 from urllib.parse import quote
 
@@ -54,6 +55,15 @@ def test_no_part_of_a_fault_holds_a_secret_that_the_server_echoed(secret, words)
     found = classify_reply(StageName.AUTHENTICATE, 500, lines, context)
     assert secret not in "".join(found.chain)
     assert base64.b64encode(f"\0u\0{secret}".encode()).decode() not in "".join(found.chain)
+
+
+@pytest.mark.parametrize(
+    "text", ["A" * 60_000, "domain " * 9_000, "a=" * 30_000, "\x00" * 60_000, "mailbox " * 8_000], ids=len
+)
+def test_a_long_reply_does_not_cost_more_than_its_length(text):
+    started = time.process_time()
+    classify_reply(StageName.DATA, 550, [text], ReplyContext(secrets=(Sensitive("AAAAAAAAAAAB"),)))
+    assert time.process_time() - started < 2
 
 
 def test_a_short_password_does_not_eat_the_reply_codes():

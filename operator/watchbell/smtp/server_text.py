@@ -20,6 +20,7 @@ _INPUT_LIMIT_CHARS = 64 * 1024
 _SHORT_SECRET_CHARS = 4
 _MASKS = ("[redacted]", "********")
 _UNFIT = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"})
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
@@ -80,6 +81,8 @@ def _without(text: str, value: str) -> str:
     mask = next((mask for mask in _MASKS if value not in mask), "…")
     for pattern in _patterns(value):
         text = pattern.sub(mask, text)
+    cores = tuple(_base64_cores(value.encode("utf-8", "surrogatepass")))
+    text = _BASE64_RUN.sub(lambda run: mask if any(core in run[0] for core in cores) else run[0], text)
     survives = len(value) >= _SHORT_SECRET_CHARS and value in text
     return mask if survives else text
 
@@ -98,8 +101,6 @@ def _patterns(value: str) -> Iterator[re.Pattern[str]]:
     for form in sorted(filter(None, forms), key=len, reverse=True):
         escaped = re.escape(form)
         yield re.compile(escaped if len(form) >= _SHORT_SECRET_CHARS else rf"(?<!\w){escaped}(?!\w)")
-    for core in _base64_cores(value.encode("utf-8", "surrogatepass")):
-        yield re.compile(rf"[A-Za-z0-9+/_-]*{re.escape(core)}[A-Za-z0-9+/_-]*={{0,2}}")
 
 
 def _base64_cores(value: bytes) -> Iterator[str]:
