@@ -56,6 +56,7 @@ class Journal:
         self._is_stale = False
         self.is_lost = False
         self.writes = 0
+        self.failures = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -106,14 +107,14 @@ class Journal:
             self._flush = asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
 
     async def close(self) -> None:
-        """Write what is still to be forgotten, and stop."""
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
+        """Write what is still to be forgotten, and stop. What cannot be written stays for the successor to find."""
         if self._is_stale and not self.is_lost:
             self._start_writer()
         if self._writer is not None:
             await self._writer
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
 
     # --- writing
 
@@ -128,20 +129,30 @@ class Journal:
 
     async def _write_all(self) -> None:
         """One write after the other until nobody waits and nothing is stale."""
+        try:
+            await self._write_until_quiet()
+        finally:
+            self._answer(self._waiters, is_written=False)
+
+    async def _write_until_quiet(self) -> None:
         while (self._waiters or self._is_stale) and not self.is_lost:
             waiters, self._waiters = self._waiters, []
-            self._is_stale = False
-            is_written = False
+            self._is_stale = is_written = False
             try:
                 is_written = await self._write()
             finally:
-                for waiter in waiters:
-                    if not waiter.done():
-                        waiter.set_result(is_written)
-            if not is_written and not self._waiters:
+                self._answer(waiters, is_written=is_written)
+            if not is_written:
+                self.failures += 1
                 self._is_stale = True
                 self._flush = self._flush or asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
                 return
+
+    def _answer(self, waiters: list[asyncio.Future[bool]], *, is_written: bool) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(is_written)
+        waiters.clear()
 
     async def _write(self) -> bool:
         for _ in range(_WRITES_MAX):
@@ -193,10 +204,7 @@ class Journal:
     def _lose(self, holder: str) -> None:
         log.error("The outbox journal is held by %s: this process sends no more mail", holder)
         self.is_lost = True
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(False)
+        self._answer(self._waiters, is_written=False)
         self._on_lost()
 
     def _object(self, entries: Mapping[str, str], version: str) -> dict[str, Any]:

@@ -1,0 +1,298 @@
+"""What becomes of mail when replies are lost, processes die at the worst moment, and the API server does not answer."""
+
+import asyncio
+import random
+import re
+from collections import Counter
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from faultproxy import Answer, Hang, LoseReply
+from kuberig import client_of, proxied
+from outboxrig import MESSAGES, Desk, Outlets, condition, desk, message, outlet, until
+from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
+from watchbell.kube.client import CONFIGMAPS
+from watchbell.outbox.journal import HOLDER, JOURNAL_NAME, Entry, Journal
+from watchbell.smtp.model import Timeouts
+
+ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")
+LOST = (*ACCEPT, "abort")
+TAKEN = (*ACCEPT, b"250 2.0.0 queued\r\n", "r", OK, *BYE)
+
+
+def message_ids(bodies):
+    return [re.search(rb"Message-ID: (\S+)", body)[1] for body in bodies]
+
+
+@pytest.fixture
+async def client(control_plane):
+    async with client_of(control_plane) as client:
+        yield client
+
+
+async def test_a_lost_final_reply_is_followed_by_one_copy_with_the_same_message_id(control_plane, namespace):
+    async with (
+        Scripted(LOST, TAKEN) as server,
+        desk(control_plane, namespace, Outlets(outlet(relay(server.port)))) as one,
+    ):
+        await one.send(message("lost"))
+        status = await one.status("lost", lambda status: status.get("recipientResults"))
+        assert status["recipientResults"][0]["result"] == "Uncertain"
+        assert condition(status)["status"] == "Unknown"
+        status = await one.finished("lost")
+    assert condition(status)["reason"] == "AcceptedByServer"
+    assert len(server.bodies) == 2
+    assert server.bodies[0] == server.bodies[1]
+
+
+async def test_after_two_lost_replies_no_third_copy_goes_out(control_plane, namespace):
+    async with Scripted(LOST) as server, desk(control_plane, namespace, Outlets(outlet(relay(server.port)))) as one:
+        await one.send(message("twice"))
+        status = await one.finished("twice")
+        await asyncio.sleep(0.2)
+    assert condition(status)["reason"] == "OutcomeUnknown"
+    assert condition(status, "Stalled")["status"] == "True"
+    assert status["recipientResults"][0]["result"] == "Unknown"
+    assert len(server.bodies) == 2
+
+
+async def test_a_lost_reply_counts_as_sent_when_the_message_says_so(control_plane, namespace):
+    async with Scripted(LOST) as server, desk(control_plane, namespace, Outlets(outlet(relay(server.port)))) as one:
+        await one.send(message("assumed", onUncertain="AssumeSent"))
+        status = await one.finished("assumed")
+    assert (condition(status)["status"], condition(status)["reason"]) == ("True", "OutcomeUnknown")
+    assert len(server.bodies) == 1
+
+
+async def test_a_process_that_dies_before_the_journal_leaves_an_untried_message(client, namespace):
+    async with Scripted(("hang",)) as dead, mail_server() as server:
+        outlets = Outlets(outlet(relay(dead.port)))
+        first, second = Desk(client, namespace, outlets), Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        await first.send(message("early"))
+        await until(lambda: dead.connections == 1)
+        await first.crash()
+        assert await first.journal() == {}
+        second.start()
+        status = await second.finished("early")
+        await second.kill()
+    assert condition(status)["reason"] == "AcceptedByServer"
+    assert status["attempts"] == 1
+    assert len(server.inbox.messages) == 1
+
+
+async def test_a_process_that_dies_between_journal_and_body_leaves_an_uncertain_message(client, namespace):
+    async with Scripted((*ACCEPT[:-2], "hang")) as dead, mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(relay(dead.port))))
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        made = await first.send(message("between"))
+        await until(lambda: "DATA" in dead.commands)
+        await first.journaled(made)
+        await first.crash()
+        second.start()
+        status = await second.status("between", lambda status: status.get("recipientResults"))
+        assert status["recipientResults"][0]["result"] == "Uncertain"
+        assert status["attempts"] == 1
+        status = await second.finished("between")
+        await second.kill()
+        assert await second.journal() == {}
+    assert condition(status)["reason"] == "AcceptedByServer"
+    assert status["attempts"] == 2
+    assert len(server.inbox.messages) == 1
+    assert message_ids([server.inbox.messages[0][2]]) == [status["messageID"].encode()]
+
+
+async def test_a_process_that_dies_after_the_dot_makes_one_double_with_the_same_message_id(client, namespace):
+    async with Scripted((*ACCEPT, "hang")) as dead, mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(relay(dead.port))))
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        await first.send(message("dot"))
+        await until(lambda: dead.bodies)
+        await first.crash()
+        second.start()
+        status = await second.finished("dot")
+        await second.kill()
+    assert condition(status)["reason"] == "AcceptedByServer"
+    [(_, _, copy)] = server.inbox.messages
+    assert message_ids(dead.bodies) == message_ids([copy])
+
+
+async def test_a_process_that_dies_before_the_result_is_written_makes_one_double_at_most(client, namespace):
+    async with mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(server.port)))
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+
+        async def never(*_, **__):
+            await asyncio.Event().wait()
+
+        first.outbox._ledger._client = type("Stuck", (), {"apply_status": staticmethod(never)})()
+        first.start()
+        await first.send(message("unwritten"))
+        await until(lambda: server.inbox.messages)
+        await until(lambda: len(first.outbox._ledger) == 1)
+        await first.crash()
+        second.start()
+        status = await second.finished("unwritten")
+        await second.kill()
+    assert condition(status)["reason"] == "AcceptedByServer"
+    copies = message_ids([raw for _, _, raw in server.inbox.messages])
+    assert len(copies) == 2
+    assert len(set(copies)) == 1
+
+
+async def test_kills_at_random_moments_lose_nothing_and_double_at_most_once(client, namespace):
+    chance = random.Random(20261121)  # noqa: S311 - repeatable moments, not secrets
+    names = [f"storm-{i}" for i in range(60)]
+    async with mail_server() as server:
+        outlets = Outlets(outlet(server.port))
+        for name in names:
+            await client.create(MESSAGES, message(name), namespace)
+        kills = 0
+        while len(server.inbox.messages) < len(names) and kills < 20:
+            one = Desk(client, namespace, outlets)
+            one.start()
+            await asyncio.sleep(chance.uniform(0.02, 0.12))
+            await one.crash()
+            kills += 1
+        last = Desk(client, namespace, outlets)
+        last.start()
+        statuses = [await last.finished(name) for name in names]
+        await last.kill()
+        assert await last.journal() == {}
+    copies = Counter(message_ids([raw for _, _, raw in server.inbox.messages]))
+    assert kills >= 3
+    for status in statuses:
+        sent = copies[status["messageID"].encode()]
+        assert sent <= 2
+        assert sent >= 1 or condition(status)["reason"] == "OutcomeUnknown"
+    assert sum(count - 1 for count in copies.values()) <= kills
+
+
+async def test_an_orderly_stop_leaves_no_journal_entry_and_no_connection(client, namespace):
+    async with mail_server() as server:
+        one = Desk(client, namespace, Outlets(outlet(server.port)))
+        one.start()
+        for i in range(5):
+            await one.send(message(f"o{i}"))
+        await until(lambda: server.inbox.messages)
+        await one.outbox.drain(5)
+        sent = len(server.inbox.messages)
+        await one.kill()
+        assert await one.journal() == {}
+        assert len(server.inbox.messages) == sent
+        finished = [item for item in await client.list(MESSAGES, namespace) if "completionTime" in item["status"]]
+        assert len(finished) == sent
+
+
+async def test_two_that_both_believe_to_lead_do_not_both_send(client, namespace):
+    async with mail_server() as server:
+        old, new = (Desk(client, namespace, Outlets(outlet(server.port))) for _ in range(2))
+        old.start()
+        await old.send(message("one"))
+        await old.finished("one")
+        new.start()
+        await new.send(message("two"))
+        await new.finished("two")
+        old.outbox.submit(await client.create(MESSAGES, message("three"), namespace))
+        await until(old._task.done)
+        assert old.outbox._journal.is_lost
+        await new.finished("three")
+        await new.kill()
+        await old.kill()
+    subjects = Counter(re.search(rb"Subject: (.*)\r\n", raw)[1] for _, _, raw in server.inbox.messages)
+    assert subjects == {b"About one": 1, b"About two": 1, b"About three": 1}
+
+
+async def test_concurrent_senders_share_one_journal_write(client, namespace):
+    journal = Journal(client, namespace, "me", on_lost=lambda: None)
+    await journal.open()
+    entries = [Entry(f"uid-{i}", namespace, f"m{i}", 1, datetime.now(UTC), (0,), "<a@b.example>") for i in range(50)]
+    assert all(await asyncio.gather(*(journal.enter(entry) for entry in entries)))
+    assert journal.writes <= 2
+    stored = (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"]
+    assert {msgspec.json.decode(text, type=Entry) for text in stored.values()} == set(entries)
+    for entry in entries:
+        journal.forget(entry.uid)
+    await journal.close()
+    assert not (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace)).get("data")
+
+
+async def test_a_journal_that_somebody_edits_or_deletes_is_written_again(client, namespace):
+    async with mail_server() as server:
+        one = Desk(client, namespace, Outlets(outlet(server.port)))
+        one.start()
+        await one.send(message("before"))
+        await one.finished("before")
+        await client.patch(CONFIGMAPS, JOURNAL_NAME, {"metadata": {"labels": {"touched": "yes"}}}, namespace)
+        await one.send(message("edited"))
+        await one.finished("edited")
+        await client.delete(CONFIGMAPS, JOURNAL_NAME, namespace)
+        await one.send(message("deleted"))
+        await one.finished("deleted")
+        await one.kill()
+        found = await client.get(CONFIGMAPS, JOURNAL_NAME, namespace)
+        assert found["metadata"]["annotations"][HOLDER].startswith("test-")
+    assert len(server.inbox.messages) == 3
+
+
+def failing(method, part, fault):
+    return lambda request: fault if request.method == method and part in request.path else None
+
+
+@pytest.mark.parametrize("fault", [Answer(500), Hang(), LoseReply()], ids=repr)
+async def test_nothing_is_sent_while_the_journal_cannot_be_written(control_plane, namespace, fault):
+    async with mail_server() as server, proxied(control_plane, deadline_s=0.4) as (proxy, client):
+        one = Desk(client, namespace, Outlets(outlet(server.port)))
+        one.start()
+        await one.send(message("warm"))
+        await one.finished("warm")
+        made = await client.create(MESSAGES, message("blocked"), namespace)
+        proxy.plan = failing("PUT", JOURNAL_NAME, fault)
+        tried = one.outbox._journal.failures
+        one.outbox.submit(made)
+        await until(lambda: one.outbox._journal.failures >= tried + 2)
+        assert len(server.inbox.messages) == 1
+        proxy.plan = lambda _: None
+        status = await one.finished("blocked")
+        assert status["attempts"] == 1
+        assert len(server.inbox.messages) == 2
+        await one.kill()
+
+
+async def test_a_result_that_cannot_be_written_keeps_its_journal_entry_until_it_can(control_plane, namespace):
+    async with mail_server() as server, proxied(control_plane, deadline_s=0.4) as (proxy, client):
+        one = Desk(client, namespace, Outlets(outlet(server.port)))
+        one.start()
+        await until(lambda: one.outbox.is_synced)
+        proxy.plan = failing("PATCH", "/status", Answer(500))
+        made = await one.send(message("unwritten"))
+        await until(lambda: len([r for r in proxy.requests if r.method == "PATCH"]) >= 2)
+        assert len(server.inbox.messages) == 1
+        assert made["metadata"]["uid"] in await one.journal()
+        assert one.outbox.queue_depth == 1
+        proxy.plan = lambda _: None
+        await one.finished("unwritten")
+        await until(lambda: one.outbox.queue_depth == 0)
+        await one.kill()
+        assert await one.journal() == {}
+    assert len(server.inbox.messages) == 1
+
+
+async def test_a_relay_that_hangs_does_not_hold_up_another_connectors_mail(control_plane, namespace):
+    async with Scripted(("hang",)) as dead, mail_server() as server:
+        slow = relay(dead.port, timeouts=Timeouts(greeting_s=20, quit_s=0.1))
+        names = {f"dead{i}": outlet(slow, f"dead{i}") for i in range(6)}
+        outlets = Outlets(outlet(server.port), **names)
+        async with desk(control_plane, namespace, outlets, send_workers=2, patience_s=0.1) as one:
+            for name in names:
+                for copy in range(3):
+                    await one.send(message(f"{name}-{copy}", connector=name))
+            await one.send(message("alive", connector="alive"))
+            status = await one.finished("alive", 5)
+            assert condition(status)["status"] == "True"
+            await until(lambda: dead.connections == 6)
+    assert dead.connections == 6
