@@ -9,6 +9,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 from watchbell.api.sensitive import Sensitive
@@ -18,6 +20,7 @@ CHAIN_LIMIT = 8
 MESSAGE_LIMIT_CHARS = 512
 _INPUT_LIMIT_CHARS = 64 * 1024
 _SHORT_SECRET_CHARS = 4
+_SECRET_LIMIT = 256
 _MASKS = ("[redacted]", "********")
 _UNFIT = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp", "Zs"})
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
@@ -72,35 +75,49 @@ def _capped(text: str, limit_bytes: int) -> str:
 
 def _scrubbed(text: str, secrets: Sequence[Sensitive]) -> str:
     for secret in secrets:
-        if value := secret.reveal():
-            text = _without(text, value)
+        if secret:
+            text = _without(text, secret)
     return text
 
 
-def _without(text: str, value: str) -> str:
+@dataclass(frozen=True, slots=True, repr=False)
+class _Shapes:
+    """Every shape in which one secret may come back: texts as they are, and the characters that it fixes in any base64 around it."""
+
+    texts: tuple[str, ...]
+    cores: tuple[str, ...]
+    mask: str
+
+
+@lru_cache(maxsize=_SECRET_LIMIT)
+def _shapes(secret: Sensitive) -> _Shapes:
+    """Remembered, since a session asks for each reply; the secret itself stays in memory no longer than its relay and this cache's turn."""
+    value = secret.reveal()
+    forms = {value, _cleaned(value), value.strip(), quote(value), quote(value, safe=""), quote_plus(value)}
+    texts = sorted(filter(None, forms | {json.dumps(value)[1:-1]}), key=len, reverse=True)
     mask = next((mask for mask in _MASKS if value not in mask), "…")
-    for pattern in _patterns(value):
-        text = pattern.sub(mask, text)
-    cores = tuple(_base64_cores(value.encode("utf-8", "surrogatepass")))
-    text = _BASE64_RUN.sub(lambda run: mask if any(core in run[0] for core in cores) else run[0], text)
+    return _Shapes(tuple(texts), tuple(_base64_cores(value.encode("utf-8", "surrogatepass"))), mask)
+
+
+def _without(text: str, secret: Sensitive) -> str:
+    shapes = _shapes(secret)
+    for form in shapes.texts:
+        if form in text:
+            text = _masked(text, form, shapes.mask)
+    if any(core in text for core in shapes.cores):
+        text = _BASE64_RUN.sub(
+            lambda run: shapes.mask if any(core in run[0] for core in shapes.cores) else run[0], text
+        )
+    value = secret.reveal()
     survives = len(value) >= _SHORT_SECRET_CHARS and value in text
-    return mask if survives else text
+    return shapes.mask if survives else text
 
 
-def _patterns(value: str) -> Iterator[re.Pattern[str]]:
-    """Every shape in which the secret may come back; a very short one only where it stands alone, or it would eat every reply code."""
-    forms = {
-        value,
-        _cleaned(value),
-        value.strip(),
-        quote(value),
-        quote(value, safe=""),
-        quote_plus(value),
-        json.dumps(value)[1:-1],
-    }
-    for form in sorted(filter(None, forms), key=len, reverse=True):
-        escaped = re.escape(form)
-        yield re.compile(escaped if len(form) >= _SHORT_SECRET_CHARS else rf"(?<!\w){escaped}(?!\w)")
+def _masked(text: str, form: str, mask: str) -> str:
+    """A very short secret goes only where it stands alone, or it would eat every reply code."""
+    if len(form) >= _SHORT_SECRET_CHARS:
+        return text.replace(form, mask)
+    return re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", lambda _: mask, text)
 
 
 def _base64_cores(value: bytes) -> Iterator[str]:
