@@ -1,11 +1,13 @@
 import asyncio
 import ssl
+import sys
 import time
 from contextlib import aclosing
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+import yaml
 
 from faultproxy import Answer, CutAfter, FaultProxy, Hang, LoseReply
 from kuberig import access_to, client_of, config_map, fresh_namespace, make, proxied, until
@@ -258,6 +260,32 @@ async def test_a_kubeconfig_with_a_client_certificate_and_one_with_a_token_reach
         client = Client(load_access(str(path)))
         assert await client.list(NAMESPACES)
         await client.close()
+
+
+PLUGIN = """#!{python}
+import json, pathlib
+tokens = pathlib.Path(__file__).with_name("tokens")
+first, _, rest = tokens.read_text().partition(" ")
+tokens.write_text(rest or first)
+print(json.dumps({{"status": {{"token": first}}}}))
+"""
+
+
+async def test_a_plugins_token_that_the_server_refuses_is_fetched_anew_once(control_plane, tmp_path):
+    (tmp_path / "plugin").write_text(PLUGIN.format(python=sys.executable))
+    (tmp_path / "plugin").chmod(0o700)
+    (tmp_path / "tokens").write_text(f"revoked {control_plane.token}")
+    body = yaml.safe_load(control_plane.kubeconfig.read_text())
+    for user in body["users"]:
+        user["user"] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin"}}
+    (tmp_path / "config").write_text(yaml.safe_dump(body))
+    client = Client(load_access(str(tmp_path / "config")))
+    assert (await client.get(NAMESPACES, "default"))["metadata"]["name"] == "default"
+    (tmp_path / "tokens").write_text("revoked")
+    client.access.drop_token()
+    with pytest.raises(Unauthorized):
+        await client.get(NAMESPACES, "default")
+    await client.close()
 
 
 async def test_the_log_of_the_run_that_died_is_asked_for_within_bounds_and_may_be_any_bytes(control_plane):

@@ -53,6 +53,7 @@ def test_a_token_a_namespace_and_a_server_are_taken_from_the_current_context(wri
     assert access.token() == "t0"
     assert access.ssl is not None
     assert access.ssl.verify_mode is ssl.CERT_REQUIRED
+    assert not access.ssl.verify_flags & ssl.VERIFY_X509_STRICT
     assert "main" in access.source
     assert "t0" not in repr(access)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchbell.kube.kubeconfig import AccessError, Chosen, Credentials, choose, read_bounded
+from watchbell.kube.kubeconfig import AccessError, Chosen, Credentials, choose, read_bounded, trusting
 from watchbell.kube.kubeconfig import ssl_context as kubeconfig_ssl_context
 
 __all__ = ["Access", "AccessError", "TokenFile", "load_access"]
@@ -25,7 +25,8 @@ class Access:
     """One API server and one identity.
 
     `token` is called for every request (files are read again when they changed); `is_token_slow` says that it may run a program, so it
-    must not be called on the event loop. `ssl` None = plain http. `server_name` is the name the certificate must carry, if not the host.
+    must not be called on the event loop, nor `drop_token`, which makes it forget one that the server refused. `ssl` None = plain http.
+    `server_name` is the name the certificate must carry, if not the host.
     """
 
     server: str
@@ -34,6 +35,7 @@ class Access:
     namespace: str
     server_name: str | None = None
     is_token_slow: bool = False
+    drop_token: Callable[[], None] | None = None
     source: str = ""
 
 
@@ -86,7 +88,7 @@ def _in_cluster(environ: Mapping[str, str], folder: Path) -> Access:
     token()
     try:
         authority = read_bounded(folder / "ca.crt", 1024 * 1024).decode("ascii")
-        context = ssl.create_default_context(cadata=authority)
+        context = trusting(authority)
         namespace = read_bounded(folder / "namespace", 1024).decode("ascii").strip()
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
         raise AccessError(
@@ -105,6 +107,7 @@ def _from_chosen(chosen: Chosen) -> Access:
         namespace=chosen.namespace,
         server_name=chosen.server_name,
         is_token_slow=credentials.exec_plugin is not None,
+        drop_token=credentials.exec_plugin.drop if credentials.exec_plugin else None,
         source=f"context {chosen.context} of {chosen.source}",
     )
 

@@ -80,6 +80,11 @@ class ExecPlugin:
             raise AccessError(f"The exec plugin {self.argv[0]} gave no token this time; log in again with it.")
         return token.reveal()
 
+    def drop(self) -> None:
+        """The server refused what the plugin gave: it is run again at the next use."""
+        with self._lock:
+            self._answer = None
+
     def certificate(self) -> tuple[bytes | None, Sensitive | None]:
         """The client certificate and key that the plugin gave, if any."""
         answer = self._current()

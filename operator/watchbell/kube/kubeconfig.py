@@ -19,7 +19,7 @@ import yaml
 from watchbell.api.sensitive import Sensitive
 from watchbell.kube.execplugin import AccessError, ExecPlugin
 
-__all__ = ["AccessError", "Chosen", "Credentials", "choose", "read_bounded", "ssl_context"]
+__all__ = ["AccessError", "Chosen", "Credentials", "choose", "read_bounded", "ssl_context", "trusting"]
 
 _FILE_MAX_BYTES = 8 * 1024 * 1024
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -140,7 +140,7 @@ def ssl_context(chosen: Chosen) -> ssl.SSLContext | None:
     if chosen.server.startswith("http://"):
         return None
     try:
-        context = ssl.create_default_context(cadata=chosen.authority)
+        context = trusting(chosen.authority)
     except ssl.SSLError as error:
         raise AccessError(f"The certificate authority of context {chosen.context!r} holds no usable PEM.") from error
     if chosen.is_insecure:
@@ -152,6 +152,17 @@ def ssl_context(chosen: Chosen) -> ssl.SSLContext | None:
         certificate, key = credentials.exec_plugin.certificate()
     if certificate is not None:
         _load_client_certificate(context, certificate, key, chosen.context)
+    return context
+
+
+def trusting(authority: str | None) -> ssl.SSLContext:
+    """A client's context that trusts `authority` (PEM; None = the system's roots). Raises ssl.SSLError when it holds no certificate.
+
+    Python 3.13 turned on RFC 5280 strictness, which refuses the authorities of many living clusters (no key identifiers), while every
+    other Kubernetes client takes them: so it is off here on all versions.
+    """
+    context = ssl.create_default_context(cadata=authority)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
 
 

@@ -14,7 +14,15 @@ import aiohttp
 from yarl import URL
 
 from watchbell.kube.access import Access, AccessError
-from watchbell.kube.errors import ApiError, ServerError, StreamCut, Throttled, Unreachable, error_from_response
+from watchbell.kube.errors import (
+    ApiError,
+    ServerError,
+    StreamCut,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    error_from_response,
+)
 
 CALL_CONNECTIONS_MAX = 32
 BODY_MAX_BYTES = 128 * 1024 * 1024
@@ -58,6 +66,11 @@ class Transport:
         try:
             async with asyncio.timeout(self._deadline_s) as limit:
                 try:
+                    return await self._once(call)
+                except Unauthorized:
+                    if self._access.drop_token is None:
+                        raise
+                    await asyncio.to_thread(self._access.drop_token)
                     return await self._once(call)
                 except Throttled as error:
                     ends = limit.when() or 0.0
