@@ -320,6 +320,7 @@ def test_no_input_gives_a_second_header_a_bare_line_end_or_a_nul(
 @given(CLEAN, CLEAN.filter(lambda text: len(text) <= 128), CLEAN)
 @example("  two  spaces " + "word " * 60, 'O\'Neil, "Bob" \\', "x" * 200)
 @example("=?", "a  b", "ü" * 150)
+@example("", "\xa0", "")
 def test_the_standard_library_reads_back_subject_names_and_headers(subject: str, name: str, extra: str) -> None:
     raw = built(
         subject=subject,
@@ -336,7 +337,7 @@ def test_the_standard_library_reads_back_subject_names_and_headers(subject: str,
     if name.isascii() and "=?" not in name:
         assert sender.display_name == name.strip()
     else:
-        assert decoded(raw, "From") == f"{name.strip()} <a@example.org>"
+        assert decoded(raw, "From") == (f"{name.strip()} <a@example.org>" if name.strip() else "a@example.org")
 
 
 @given(
