@@ -205,6 +205,9 @@ def test_a_reply_address_of_the_connector_is_a_mailbox_and_not_a_text() -> None:
     assert b"Reply-To: Ops <ops@xn--bcher-kva.example>\r\n" in built(
         extra_headers=(("Reply-To", "Ops <ops@bücher.example>"),)
     )
+    several = built(extra_headers=(("Reply-To", 'a@example.org, "B, C" <b@example.org>'),))
+    assert [address.display_name for address in parsed(several)["Reply-To"].addresses] == ["", "B, C"]
+    assert refused(extra_headers=(("Reply-To", ""),)).field == "headers[Reply-To]"
     assert refused(extra_headers=(("Reply-To", "not an address"),)).field == "headers[Reply-To]"
     assert refused(extra_headers=(("Reply-To", "jörg@example.org"),)).field == "headers[Reply-To]"
 

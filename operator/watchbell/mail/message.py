@@ -31,6 +31,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,200}@(?:[A-Za-z0-9.-]{1,255}|\[[A-Za-z0-9.:]{1,64}\])>")
 _LIST_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 _EXTRA_NAME = re.compile(r"(?:X-[A-Za-z0-9-]{1,74}|List-[A-Za-z]{1,40}|Reply-To|Feedback-ID|Importance)", re.IGNORECASE)
+_LISTED = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])++')
 _NEWLINE = re.compile(r"\r\n?|\n")
 _ASCII = bytes(range(128))
 
@@ -220,12 +221,19 @@ def _extra_headers(extra: Sequence[tuple[str, str]], taken: set[str]) -> Iterato
 
 
 def _reply_to(header: str, text: str) -> str:
-    mailbox = parse_mailbox(text)
-    if isinstance(mailbox, AddressProblem):
-        raise _RefusedError(f"headers[{header}]", mailbox.message)
-    if not mailbox.address.rpartition("@")[0].isascii():
-        raise _RefusedError(f"headers[{header}]", "needs an address in ASCII before the @; set replyTo instead")
-    return _mailboxes(header, f"headers[{header}]", (mailbox,))
+    """A Reply-To given as text: mailboxes with commas between them."""
+    field = f"headers[{header}]"
+    found = []
+    for item in _LISTED.findall(text):
+        mailbox = parse_mailbox(item)
+        if isinstance(mailbox, AddressProblem):
+            raise _RefusedError(field, mailbox.message)
+        if not mailbox.address.rpartition("@")[0].isascii():
+            raise _RefusedError(field, "needs an address in ASCII before the @; set replyTo instead")
+        found.append(mailbox)
+    if not found:
+        raise _RefusedError(field, "names no address")
+    return _mailboxes(header, field, found)
 
 
 def _date(moment: datetime) -> str:
