@@ -478,11 +478,11 @@ class SmtpConnector(Resource):
     """A mail server as one login sees it, proven again and again, for the workloads of its namespace."""
 
     spec: NamespacedConnectorSpec
-    status: ConnectorStatus = ConnectorStatus()
+    status: ConnectorStatus = Field(default_factory=ConnectorStatus)
 
 
 class ClusterSmtpConnector(Resource):
     """A mail server for many namespaces. Its Secrets live in the operator's namespace, so that tenants never hold the password."""
 
     spec: ClusterConnectorSpec
-    status: ConnectorStatus = ConnectorStatus()
+    status: ConnectorStatus = Field(default_factory=ConnectorStatus)

@@ -94,7 +94,7 @@ Username = Annotated[str, StringConstraints(min_length=1, max_length=320), _line
 LoginDomain = Annotated[
     str,
     StringConstraints(min_length=1, max_length=253),
-    Matches(r"[^\s\\/@\x00-\x1f\x7f]+", "domain must be a Windows domain without '\\\\', '/' and '@'"),
+    Matches(r"[^\s\\/@\x00-\x1f\x7f]+", "domain must be a Windows domain without '\\', '/' and '@'"),
 ]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=320), _line("clientID")]
 Scope = Annotated[

@@ -77,4 +77,4 @@ class CollectorIncident(Resource):
     """One fault of one workload: what was noticed, and who was told."""
 
     spec: CollectorIncidentSpec
-    status: CollectorIncidentStatus = CollectorIncidentStatus()
+    status: CollectorIncidentStatus = Field(default_factory=CollectorIncidentStatus)

@@ -109,4 +109,4 @@ class EmailMessage(Resource):
     """A mail for the outbox: durable, retried, and settled once a server took it or it cannot be sent."""
 
     spec: EmailMessageSpec
-    status: EmailMessageStatus = EmailMessageStatus()
+    status: EmailMessageStatus = Field(default_factory=EmailMessageStatus)

@@ -16,12 +16,11 @@ from pydantic import (
     StringConstraints,
     ValidationError,
 )
-from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from watchbell.api.enums import SelectorOperator
 from watchbell.api.fields import Name
-from watchbell.api.markers import ListAtomic, ListMap, Rule
+from watchbell.api.markers import JsonSchema, ListAtomic, ListMap, Rule
 from watchbell.api.problems import Problem, json_path, plain_problems
 
 __all__ = [
@@ -51,14 +50,16 @@ def camel(name: str) -> str:
 class Block(BaseModel):
     """A part of an object. Unknown fields are ignored: a newer CRD may have them."""
 
-    model_config = ConfigDict(alias_generator=camel, populate_by_name=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=camel, populate_by_name=True, extra="ignore", frozen=True, defer_build=True
+    )
 
     RULES: ClassVar[tuple[Rule, ...]] = ()
     ABSENT: ClassVar[frozenset[str]] = frozenset()
     """Attributes that a class inherits but that its kind does not have in the API."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
         """The schema with the rules over several fields, and without what the kind lacks."""
         reference = handler(schema)
         own = handler.resolve_ref_schema(reference)
@@ -137,13 +138,13 @@ class Resource(Block):
 
     api_version: str = ""
     kind: str = ""
-    metadata: ObjectMeta = ObjectMeta()
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
 
 
 class LocalRef(Block):
-    """An object of the same namespace, by name."""
+    """An object by name. References never carry a namespace: which one it is follows from the kind that refers."""
 
-    name: Name = Field(description="The object's name; it stands in the same namespace.")
+    name: Name = Field(description="The object's name.")
 
 
 class SelectorRule(Block):

@@ -90,13 +90,13 @@ class CollectorPolicySpec(Spec):
 
     suspend: StrictBool = Field(False, description="Nothing is watched and nobody is told.")  # noqa: FBT003 - a field's default
     selector: LabelSelector = Field(description="The pods of this namespace that the policy is about.")
-    containers: Containers = Field(Containers(), description="Which containers of the pods count.")
-    crash: Crash = Field(Crash(), description="What is a crash.")
-    severity: SeverityRules = Field(SeverityRules(), description="How bad incidents are.")
+    containers: Containers = Field(default_factory=Containers, description="Which containers of the pods count.")
+    crash: Crash = Field(default_factory=Crash, description="What is a crash.")
+    severity: SeverityRules = Field(default_factory=SeverityRules, description="How bad incidents are.")
     routes: Annotated[tuple[Route, ...], Field(min_length=1, max_length=8), ListMap("name")] = Field(
         description="Whom to tell."
     )
-    grouping: Grouping = Field(Grouping(), description="How many mails an incident makes.")
+    grouping: Grouping = Field(default_factory=Grouping, description="How many mails an incident makes.")
 
 
 class CollectorPolicyStatus(Status):
@@ -114,4 +114,4 @@ class CollectorPolicy(Resource):
     """Watches the pods of telemetry collectors and tells people by mail when they crash."""
 
     spec: CollectorPolicySpec
-    status: CollectorPolicyStatus = CollectorPolicyStatus()
+    status: CollectorPolicyStatus = Field(default_factory=CollectorPolicyStatus)

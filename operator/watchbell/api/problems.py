@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "int_type": lambda _: "must be a whole number",
     "bool_type": lambda _: "must be true or false",
     "tuple_type": lambda _: "must be a list",
+    "dict_type": lambda _: "must be a map",
     "mapping_type": lambda _: "must be a map",
     "model_type": lambda _: "must be an object",
     "timezone_aware": lambda _: "must be a time with its zone, such as 2026-01-31T08:00:00Z",
@@ -44,7 +46,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 def plain_problems(error: ValidationError) -> tuple[Problem, ...]:
     """Every problem outside of status, in the order of the fields."""
     return tuple(
-        Problem(json_path(detail["loc"]), _sentence(detail["type"], detail.get("ctx", {}), detail["msg"]))
+        Problem(_path(detail), _sentence(detail["type"], detail.get("ctx", {}), detail["msg"]))
         for detail in error.errors(include_url=False, include_input=False)
         if detail["loc"][:1] != ("status",)
     )
@@ -53,6 +55,11 @@ def plain_problems(error: ValidationError) -> tuple[Problem, ...]:
 def json_path(parts: Sequence[str | int]) -> str:
     """`("spec", "routes", 0, "to")` → `spec.routes[0].to`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+
+
+def _path(detail: ErrorDetails) -> str:
+    index = detail.get("ctx", {}).get("index") if detail["type"] == "rule" else None
+    return json_path(detail["loc"] if index is None else (*detail["loc"], index))
 
 
 def _sentence(kind: str, context: Mapping[str, Any], fallback: str) -> str:

@@ -64,4 +64,4 @@ class SmtpTest(Resource):
     """Tests a connector once, stage by stage, and sends a mail if asked to."""
 
     spec: SmtpTestSpec
-    status: SmtpTestStatus = SmtpTestStatus()
+    status: SmtpTestStatus = Field(default_factory=SmtpTestStatus)
