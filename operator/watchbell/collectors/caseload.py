@@ -37,6 +37,7 @@ class Case:
     conditions: list[dict[str, Any]] = field(default_factory=list)
     log_lines: tuple[str, ...] | None = None
     log_pod: str = ""
+    is_changed: bool = False
     dirty_since: float | None = None
 
     @property
@@ -76,6 +77,7 @@ class Caseload:
             self.put(Case(after, (finding,)))
             return outcome
         case.incident = after
+        case.is_changed = case.is_changed or outcome in CHANGING
         if outcome is Outcome.BEING_RESOLVED and len(case.deferred) < DEFERRED_MAX:
             case.deferred.append(finding)
         elif not after.uid and len(case.evidence) < DEFERRED_MAX:

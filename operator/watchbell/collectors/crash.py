@@ -68,6 +68,7 @@ class Finding:
     image: str = ""
     image_id: str = ""
     memory_limit: str = ""
+    end_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,7 @@ def _finding(sight: Sight, kind: CrashKind, end: Terminated | None, *, is_standi
         image=status.image,
         image_id=status.image_id,
         memory_limit=memory_limit(pod, status.name),
+        end_id=(end.container_id or "") if end else "",
     )
 
 

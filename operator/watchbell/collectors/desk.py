@@ -209,6 +209,8 @@ class Desk:
     # --- the incident's own status
 
     async def _flush(self, fingerprint: str, case: Case) -> float | None:
+        if case.is_changed and case.dirty_since is None:
+            case.dirty_since = self._around.clock()
         if case.dirty_since is None or not case.incident.uid:
             return None
         left_s = case.dirty_since + FLUSH_S - self._around.clock()
@@ -219,7 +221,7 @@ class Desk:
 
     async def _write(self, fingerprint: str, case: Case) -> bool:
         """Whether the status stands there now; an object that somebody deleted takes its case with it."""
-        case.dirty_since = None
+        case.dirty_since, case.is_changed = None, False
         status = incident_status(case.incident, case.conditions, self._around.now())
         ref = _ref(case.incident)
         try:

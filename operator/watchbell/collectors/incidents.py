@@ -59,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """One pod as the incident saw it last. `uid` is empty when it was read back from the object."""
+    """One pod as the incident saw it last. `uid` and `end_id` (which run ended) are empty when it was read back from the object."""
 
     name: str
     kind: CrashKind
@@ -72,6 +72,11 @@ class Affected:
     restarts: int = 0
     message: str = ""
     memory_limit: str = ""
+    end_id: str = ""
+
+    def is_same_end(self, time: datetime, end_id: str) -> bool:
+        """Whether this is the end that is known. The kubelet's times are whole seconds, in which a container can end twice."""
+        return self.last_time == time and (self.end_id == end_id or not (self.end_id and end_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +239,11 @@ def _update(incident: Incident, finding: Finding) -> tuple[Incident, Outcome]:
         return incident, Outcome.OLDER_THAN_KNOWN
     after = _affected(finding, before)
     if before is not None and after == replace(
-        before, uid=after.uid, signal=after.signal, memory_limit=after.memory_limit
+        before,
+        uid=after.uid,
+        signal=after.signal,
+        memory_limit=after.memory_limit,
+        end_id=before.end_id or after.end_id,
     ):
         return _remember(incident, finding, after), Outcome.NOTHING_NEW
     is_worse = RANKS[finding.kind] > RANKS[incident.worst or incident.kind]
@@ -261,7 +270,7 @@ def _remember(incident: Incident, finding: Finding, after: Affected) -> Incident
 
 def _affected(finding: Finding, before: Affected | None) -> Affected:
     """The pod's entry; of two findings for the same end the one that says more stands."""
-    is_same_end = before is not None and before.last_time == finding.seen_time
+    is_same_end = before is not None and before.is_same_end(finding.seen_time, finding.end_id)
     kind = finding.kind
     if before is not None and is_same_end and RANKS[before.kind] > RANKS[kind]:
         kind = before.kind
@@ -277,6 +286,7 @@ def _affected(finding: Finding, before: Affected | None) -> Affected:
         restarts=max(finding.restarts, before.restarts) if before else finding.restarts,
         message=finding.message,
         memory_limit=finding.memory_limit,
+        end_id=finding.end_id,
     )
 
 
@@ -288,7 +298,7 @@ def _reason(kind: CrashKind, finding: Finding) -> str:
 def _new_ends(before: Affected | None, after: Affected) -> int:
     if before is None:
         return 1
-    if after.last_time == before.last_time:
+    if before.is_same_end(after.last_time, after.end_id):
         return 0
     return max(1, after.restarts - before.restarts)
 
