@@ -69,9 +69,10 @@ _NAME = "name must be a Kubernetes object name: lower-case letters, digits, '-' 
 _KEY = "key must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'"
 _HELLO = "helloName must be a full host name with a dot, or an address in brackets such as [192.0.2.1]"
 _RESERVED = (
-    "headers may only set X-..., List-Help, List-Unsubscribe, List-Unsubscribe-Post, List-Subscribe, List-Post, List-Owner, List-Archive, "
-    "Feedback-ID, Importance, Organization, Keywords and Comments: the name is reserved"
+    "headers may only set X-..., List-Help, List-Unsubscribe, List-Subscribe, List-Post, List-Owner, List-Archive, Feedback-ID and "
+    "Importance: the name is reserved"
 )
+_TWICE = [{"name": "X-Team", "value": "a"}, {"name": "x-team", "value": "b"}]
 _ADDRESS = "address must be a plain address such as alerts@example.com"
 _HIDDEN = "may not contain line breaks, control characters or characters that turn the direction of text"
 _SECRET = {"secretRef": {"name": "login"}}
@@ -154,6 +155,7 @@ _CONNECTOR = [
         "headers may not set X-Auto-Response-Suppress: watchbell sets it itself",
         headers=[{"name": "X-Auto-Response-Suppress", "value": "All"}],
     ),
+    _connector("spec.headers", "headers may not set one name twice, in whatever case", headers=_TWICE),
     _connector("spec.headers[0].value", f"value {_HIDDEN}", headers=[{"name": "X-Team", "value": "a\r\nBcc: b@c"}]),
     _connector(
         "spec.recipientPolicy.allowedDomains[0]",
@@ -290,6 +292,7 @@ _AUTH = [
 ]
 
 _CLUSTER = [
+    _cluster("spec.headers", "headers may not set one name twice, in whatever case", headers=_TWICE),
     _cluster("spec.from", "from.address must be set", **{"from": {"name": "Alerts"}}),
     _cluster(
         "spec.auth.mechanism",
