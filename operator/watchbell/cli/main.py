@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"watchbell: {error}", file=sys.stderr)
         return 2
     # Imported late: `watchbell version` and a wrong flag need not wait for kopf.
-    from watchbell.runtime import operate  # noqa: PLC0415 - see above
+    from watchbell.start import operate  # noqa: PLC0415 - see above
 
     return operate(settings, flags.kubeconfig, flags.context)
 

@@ -7,7 +7,7 @@ says what was really used.
 from dataclasses import dataclass, replace
 
 from watchbell.api.connector import Auth, ConnectorSpec, OAuth2
-from watchbell.api.enums import Grant, Mechanism, Plaintext, TlsMode, Verification
+from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsMode, Verification
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
@@ -24,6 +24,15 @@ NEWLINE_NOTE = "a line break at the end of the Secret's value was left off; writ
 
 
 @dataclass(frozen=True, slots=True)
+class Allowances:
+    """What the operator's admin allows: the egress policy, insecure settings, and the pod's own federated token (None: it has none)."""
+
+    egress: EgressPolicy
+    insecure: bool = False
+    federated_token_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Assembled:
     """A connector ready to be probed: its outlet (with the relay) and what is worth a remark."""
 
@@ -31,9 +40,9 @@ class Assembled:
     had_newline: bool
 
 
-def assemble(key: ConnectorKey, found: Found, egress: EgressPolicy, *, insecure_allowed: bool) -> Assembled | Refusal:
+def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembled | Refusal:
     """The outlet of a connector."""
-    refusal = _insecurity(found.base, allowed=insecure_allowed)
+    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found)
     if refusal is not None:
         return refusal
     tls = _tls(found)
@@ -41,7 +50,7 @@ def assemble(key: ConnectorKey, found: Found, egress: EgressPolicy, *, insecure_
         return tls
     host = found.base.host or ""
     port = found.base.port or DEFAULT_PORTS[tls.mode]
-    denied = check_port(egress, port)
+    denied = check_port(allowances.egress, port)
     if denied is not None:
         return Refusal(
             "Accepted",
@@ -58,7 +67,7 @@ def assemble(key: ConnectorKey, found: Found, egress: EgressPolicy, *, insecure_
         host=host,
         port=port,
         tls=tls,
-        auth=login.plan,
+        auth=_with_token_file(login.plan, allowances.federated_token_file),
         mail_from=_wire(sender.address),
         hello_name=found.base.hello_name or "",
         timeouts=replace(Timeouts(), connect_each_s=float(found.base.probe.timeout_seconds))
@@ -82,6 +91,29 @@ def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:
         Reason.INSECURE_NOT_ALLOWED,
         f"{field} works only if the operator runs with --allow-insecure-tls; better trust the CA with spec.tls.caSecretRef",
     )
+
+
+def _identity(found: Found) -> Refusal | None:
+    """Workload identity is the operator's own: a tenant who could use it would send as whatever mailbox the operator may."""
+    oauth = found.base.auth.oauth2 if found.base.auth else None
+    if (
+        oauth is None
+        or oauth.grant is not Grant.WORKLOAD_IDENTITY
+        or found.base_key.kind == ConnectorKind.CLUSTER_SMTP_CONNECTOR
+    ):
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.INSECURE_NOT_ALLOWED,
+        "spec.auth.oauth2.grant: WorkloadIdentity is the operator's own identity and works in a ClusterSmtpConnector only; "
+        "use one through spec.parentRef",
+    )
+
+
+def _with_token_file(plan: AuthPlan | None, path: str | None) -> AuthPlan | None:
+    if plan is None or plan.oauth is None or plan.oauth.grant is not Grant.WORKLOAD_IDENTITY:
+        return plan
+    return replace(plan, oauth=replace(plan.oauth, federated_token_file=path))
 
 
 def _tls(found: Found) -> TlsPlan | Refusal:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from watchbell.connectors.assemble import Allowances
 from watchbell.kube.client import Client
 from watchbell.kube.events import EventRecorder
 from watchbell.outbox.outlet import ConnectorKey
@@ -19,7 +20,7 @@ class Parts:
     recorder: EventRecorder
     home: str
     cluster_name: str
-    insecure_allowed: bool
+    allowances: Allowances
     workers: int
     clock: Callable[[], float]
     now: Callable[[], datetime]

@@ -69,15 +69,16 @@ class Connectors:
 
     # ------------------------------------------------------------------ what is heard
 
-    def changed(self, body: Mapping[str, Any]) -> None:
-        """A connector was seen (listed, added or modified)."""
+    def changed(self, body: Mapping[str, Any]) -> bool:
+        """A connector was seen (listed, added or modified); True if it is a new one."""
         key = key_of(body)
         record = self._records.get(key)
         if record is None:
             self._records[key] = record_of(body)
         elif not refresh(record, body):
-            return
+            return False
         self._wake(key)
+        return record is None
 
     def deleted(self, body: Mapping[str, Any]) -> None:
         """A connector is gone."""
@@ -90,9 +91,9 @@ class Connectors:
             self._parts.on_ready(key)
             self._wake_children(key)
 
-    def known(self) -> frozenset[ConnectorKey]:
-        """Every connector in memory; the audit compares it with what is listed."""
-        return frozenset(self._records)
+    def identities(self, kind: str) -> frozenset[tuple[str, str]]:
+        """(namespace, name) of every connector of a kind in memory; the audit compares them with what is listed."""
+        return frozenset((key.namespace, key.name) for key in self._records if key.kind == kind)
 
     def dependency_changed(self, kind: str, namespace: str, name: str) -> None:
         """A Secret or ConfigMap changed, came or went."""
@@ -181,7 +182,7 @@ class Connectors:
         return found if isinstance(found, Refusal) else self._assemble(record.key, found)
 
     def _assemble(self, key: ConnectorKey, found: Found) -> Assembled | Refusal:
-        return assemble(key, found, self._parts.dialer.egress, insecure_allowed=self._parts.insecure_allowed)
+        return assemble(key, found, self._parts.allowances)
 
     # ------------------------------------------------------------------ what is done
 

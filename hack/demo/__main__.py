@@ -1,0 +1,104 @@
+"""`python -m demo [--once] [--context NAME]`: exit code 0 only if every step happened."""
+
+import argparse
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from controlplane import ControlPlaneError, binary, start
+from demo.kubectl import Kubectl
+from demo.process import OperatorProcess
+from demo.relay import Relay
+from demo.screen import StepFailedError, block, note, paint, step, title
+from demo.story import ROOT, Stage, clean_up, new_password, tell, try_next
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end when the mail was shown")
+    parser.add_argument(
+        "--context",
+        help="use this context of your kubeconfig, with real pods, instead of a control plane of the demo's own",
+    )
+    flags = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with _stage(flags.context) as stage:
+            return _play(stage, once=flags.once)
+    except KeyboardInterrupt:
+        return 130
+    except (ControlPlaneError, StepFailedError, RuntimeError, OSError) as error:
+        print(f"\n{paint('The demo stopped:', '31;1')} {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _stage(context: str | None) -> Iterator[Stage]:
+    out = ROOT / "demo-out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if context is not None:
+        stage = Stage(
+            Kubectl(binary("kubectl"), None, context), has_nodes=True, out=out, kubeconfig=None, context=context
+        )
+        try:
+            yield stage
+        finally:
+            clean_up(stage)
+        return
+    title("A real API server, without a container engine")
+    with tempfile.TemporaryDirectory(prefix="watchbell-demo-") as folder:
+        kubectl = binary("kubectl")
+        for name in ("etcd", "kube-apiserver"):
+            binary(name)
+        with step("start etcd and kube-apiserver"):
+            plane = start(Path(folder))
+        with plane:
+            yield Stage(
+                Kubectl(kubectl, plane.kubeconfig), has_nodes=False, out=out, kubeconfig=plane.kubeconfig, context=None
+            )
+
+
+def _play(stage: Stage, *, once: bool) -> int:
+    password = new_password()
+    relay = Relay(stage.out / "mails", "alerts@example.com", password)
+    relay.start()
+    running: list[OperatorProcess] = []
+    try:
+        tell(stage, relay, password, running.append)
+        if not once:
+            _stay(stage)
+    except (StepFailedError, RuntimeError):
+        for process in running:
+            print(f"\nThe operator's last words:\n{process.last_words()}", file=sys.stderr)
+        raise
+    finally:
+        for process in running:
+            process.stop()
+        relay.stop()
+    if once:
+        print("\nThe demo is complete.")
+    return 0
+
+
+def _stay(stage: Stage) -> None:
+    title("Try this next (in another terminal; Ctrl-C here ends everything)")
+    block(try_next(stage))
+    note(f"the operator's log: {stage.out / 'operator.log'}; mails arrive in {stage.out / 'mails'}")
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

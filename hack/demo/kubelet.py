@@ -1,0 +1,107 @@
+"""A stand-in for controller manager, scheduler and kubelet: one pod whose statuses were recorded from a real kubelet and are replayed here.
+
+The demo's own control plane has no node. The statuses are not made up: `recordings/*.json` holds what a kubelet wrote for a container that
+really crashed (image and command stand in the file), step by step with the time between them. Only names, times and addresses are set anew.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from typing import Any
+
+from demo.kubectl import Kubectl
+from demo.manifests import COLLECTOR, NAMESPACE
+
+HASH = "7c9f8d6b5"
+POD = f"{COLLECTOR}-{HASH}-x2v4k"
+IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One status and the time after the step before it."""
+
+    after_s: float
+    status: dict[str, Any]
+
+
+def recording(name: str) -> list[Step]:
+    """The steps of a recording; the times in it are moved to now, so that the last one is the present."""
+    text = (resources.files("demo") / "recordings" / f"{name}.json").read_text(encoding="utf-8")
+    parsed = json.loads(text)
+    shift = datetime.now(UTC) - datetime.fromisoformat(parsed["recordedAt"])
+    return [Step(entry["afterSeconds"], _moved(entry["status"], shift)) for entry in parsed["steps"]]
+
+
+def _moved(value: Any, shift: timedelta) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        return {key: _moved(inner, shift) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_moved(inner, shift) for inner in value]
+    if isinstance(value, str) and len(value) == 20 and value.endswith("Z"):
+        return (datetime.fromisoformat(value) + shift).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value
+
+
+class StandIn:
+    """Makes the objects that controllers would make, then plays statuses."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+
+    def create(self) -> None:
+        """A Deployment, its ReplicaSet and one pod of it, owned as in a real cluster."""
+        labels = {"app": COLLECTOR, "app.kubernetes.io/component": "collector"}
+        template: dict[str, Any] = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "otc-container", "image": IMAGE}]},
+        }
+        deployment = self._make(
+            "apps/v1",
+            "Deployment",
+            COLLECTOR,
+            {"selector": {"matchLabels": labels}, "template": template},
+            None,
+            labels,
+        )
+        hashed = labels | {"pod-template-hash": HASH}
+        template["metadata"] = {"labels": hashed}
+        replicas = self._make(
+            "apps/v1",
+            "ReplicaSet",
+            f"{COLLECTOR}-{HASH}",
+            {"selector": {"matchLabels": hashed}, "template": template},
+            deployment,
+            hashed,
+        )
+        self._make(
+            "v1", "Pod", POD, {**template["spec"], "nodeName": "worker-1", "restartPolicy": "Always"}, replicas, hashed
+        )
+
+    def _make(
+        self, version: str, kind: str, name: str, spec: object, owner: dict[str, Any] | None, labels: dict[str, str]
+    ) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "labels": labels}
+        if owner is not None:
+            metadata["ownerReferences"] = [
+                {
+                    "apiVersion": owner["apiVersion"],
+                    "kind": owner["kind"],
+                    "name": owner["metadata"]["name"],
+                    "uid": owner["metadata"]["uid"],
+                    "controller": True,
+                }
+            ]
+        self._kubectl.apply(json.dumps({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}))
+        return self._kubectl.get(kind.lower(), name, "-n", NAMESPACE)
+
+    def play(self, name: str, hurry: float = 1.0) -> Iterator[dict[str, Any]]:
+        """Write the statuses of a recording one after the other; `hurry` divides the pauses."""
+        for step in recording(name):
+            time.sleep(min(2.0, step.after_s / hurry))
+            patch = json.dumps({"status": step.status})
+            self._kubectl.run("patch", "pod", POD, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
+            yield step.status

@@ -1,0 +1,349 @@
+"""The one place where things are built and started, in the order in which they need each other; and stopped in the reverse order.
+
+Leadership decides who acts: every replica watches and keeps its caches warm, only the leader's queues do work. Without `--leader-elect` this
+process leads from the start.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from watchbell import __version__, metrics
+from watchbell.api.enums import ConnectorKind
+from watchbell.api.names import GROUP
+from watchbell.audit import Audit, Subject
+from watchbell.collectors.reconcile import Collectors, CollectorSettings
+from watchbell.connectors.assemble import Allowances
+from watchbell.connectors.parts import Parts
+from watchbell.connectors.reconcile import RESOURCES, Connectors
+from watchbell.connectors.rotation import RotationWatch
+from watchbell.connectors.trial import Trials
+from watchbell.endpoints import Endpoints
+from watchbell.handlers import Store, registry
+from watchbell.kube.client import Client
+from watchbell.kube.events import EventRecorder
+from watchbell.kube.lease import LeaseElector
+from watchbell.logs import about
+from watchbell.outbox.outbox import Outbox, OutboxSettings
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.secretwatch import SecretWatch
+from watchbell.settings import SecretAccess, Settings
+from watchbell.smtp.egress import EgressPolicy
+from watchbell.smtp.endpoint import close_resolver
+from watchbell.smtp.oauth import TokenEgress, TokenSource
+from watchbell.smtp.session import Dialer
+
+log = logging.getLogger(__name__)
+
+LEASE = "watchbell"
+DRAIN_S = 20.0
+"""How long a stopping operator waits for mails under way; below the 30 s that Kubernetes gives a pod, with time left to release the Lease."""
+KINDS = (
+    "smtpconnectors",
+    "clustersmtpconnectors",
+    "smtptests",
+    "emailmessages",
+    "collectorpolicies",
+    "collectorincidents",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KindStore:
+    """One of the two connector kinds, as kopf and the audit see it; `on_known` hears of new and of vanished ones."""
+
+    connectors: Connectors
+    kind: str
+    on_known: Callable[[], None]
+
+    def changed(self, body: Mapping[str, Any]) -> None:
+        """Seen."""
+        if self.connectors.changed(body):
+            self.on_known()
+
+    def deleted(self, body: Mapping[str, Any]) -> None:
+        """Gone."""
+        self.connectors.deleted(body)
+        self.on_known()
+
+    def identities(self) -> frozenset[tuple[str, str]]:
+        """Those in memory."""
+        return self.connectors.identities(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStore:
+    """CollectorPolicies, as kopf sees them; they audit themselves."""
+
+    collectors: Collectors
+
+    def changed(self, body: Mapping[str, Any]) -> None:
+        """Seen."""
+        self.collectors.policy_changed(body)
+
+    def deleted(self, body: Mapping[str, Any]) -> None:
+        """Gone."""
+        self.collectors.policy_deleted((str(body["metadata"]["namespace"]), str(body["metadata"]["name"])))
+
+
+def egress_of(settings: Settings) -> EgressPolicy:
+    """The egress policy of the flags; the API server is always denied."""
+    ports = {port for entry in settings.egress_allow_port for port in range(entry.first, entry.last + 1)}
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    return EgressPolicy(
+        allow_hosts=settings.egress_allow_host,
+        allow_cidrs=settings.egress_allow_cidr,
+        deny_cidrs=settings.egress_deny_cidr,
+        allow_ports=frozenset(ports),
+        api_servers=(host,) if host else (),
+    )
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class Runtime:
+    """Everything that one operator process consists of."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        identity = socket.gethostname()
+        self._settings = settings
+        self._client = client
+        self._leads = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._kopf_stop = asyncio.Event()
+        self._elector = (
+            LeaseElector(
+                client,
+                settings.cluster_resource_namespace,
+                LEASE,
+                identity,
+                lease_seconds=settings.lease_seconds,
+                on_gain=self._gained,
+                on_lose=self._lost,
+            )
+            if settings.leader_elect
+            else None
+        )
+        self._recorder = EventRecorder(
+            client, reporting_controller=f"{GROUP}/watchbell", instance=identity, now=utc_now
+        )
+        egress = egress_of(settings)
+        self._tokens = TokenSource(TokenEgress(egress), clock=time.monotonic, now=utc_now)
+        self._dialer = Dialer(egress, self._tokens, time.monotonic)
+        self._parts = Parts(
+            client=client,
+            dialer=self._dialer,
+            recorder=self._recorder,
+            home=settings.cluster_resource_namespace,
+            cluster_name=settings.cluster_name,
+            allowances=Allowances(egress, settings.allow_insecure_tls, os.environ.get("AZURE_FEDERATED_TOKEN_FILE")),
+            workers=settings.probe_workers,
+            clock=time.monotonic,
+            now=utc_now,
+            chance=random.random,
+            leading=self._leads.is_set,
+            on_ready=self._connector_changed,
+        )
+        self.connectors = Connectors(self._parts)
+        self.trials = Trials(self._parts, self.connectors)
+        self.outbox = Outbox(
+            client,
+            self.connectors,
+            self._dialer,
+            namespace=settings.cluster_resource_namespace,
+            identity=self._elector.identity if self._elector else f"{identity}_{os.getpid()}_{time.time_ns()}",
+            fence=self._covers,
+            lead=self._wait_leading,
+            now=utc_now,
+            settings=OutboxSettings(
+                namespaces=settings.watch_namespaces,
+                send_workers=settings.send_workers,
+                cluster_name=settings.cluster_name,
+            ),
+        )
+        self.collectors = Collectors(
+            client,
+            sink=self.outbox,
+            recorder=self._recorder,
+            clock=time.monotonic,
+            now=utc_now,
+            leading=self._leads.is_set,
+            settings=CollectorSettings(cluster_name=settings.cluster_name, namespaces=settings.watch_namespaces),
+        )
+        self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
+        self._listed = asyncio.Event()
+        self._audit = Audit(client, self._subjects())
+
+    # ------------------------------------------------------------------ leadership
+
+    def _covers(self, seconds: float) -> bool:
+        return self._elector.covers(seconds) if self._elector else self._leads.is_set()
+
+    async def _wait_leading(self) -> None:
+        await self._leads.wait()
+
+    def _gained(self) -> None:
+        log.info("leading", extra=about(identity=self._elector.identity if self._elector else ""))
+        metrics.LEADER.set(1)
+        self._leads.set()
+        self.connectors.lead()
+        self.trials.lead()
+        self.collectors.leadership_changed()
+
+    def _lost(self) -> None:
+        """The next leader is at work already: end, and come back with a clean memory."""
+        if self._stopping.is_set():
+            return
+        log.warning("the lease was lost; this process ends")
+        metrics.LEADER.set(0)
+        self._leads.clear()
+        self._stopping.set()
+
+    def _connector_changed(self, key: ConnectorKey) -> None:
+        self.outbox.connector_changed(key)
+
+    # ------------------------------------------------------------------ what is seen from outside
+
+    def _readiness(self) -> tuple[bool, str]:
+        waiting = [
+            name
+            for name, is_done in (
+                ("our own kinds", self._listed.is_set()),
+                ("EmailMessages", self.outbox.is_synced),
+                ("pods and incidents", self.collectors.is_ready),
+            )
+            if not is_done
+        ]
+        return not waiting, f"not yet listed: {', '.join(waiting)}"
+
+    def _refresh_metrics(self) -> None:
+        metrics.QUEUE_DEPTH.set(self.outbox.queue_depth)
+        metrics.QUEUE_OLDEST_SECONDS.set(self.outbox.oldest_seconds)
+        metrics.OPEN_INCIDENTS.set(self.collectors.open_incidents)
+        metrics.WATCHED_PODS.set(self.collectors.matched_pods)
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> int:
+        """Work until asked to stop. The exit code: 0 after a signal, 1 if a part broke or the lease was lost."""
+        settings = self._settings
+        await self.endpoints.start(settings.health_bind_address, settings.metrics_bind_address)
+        metrics.BUILD_INFO.labels(__version__, platform.python_version()).set(1)
+        if self._elector is None:
+            self._gained()
+        own = [asyncio.create_task(job, name=name) for name, job in self._jobs()]
+        theirs = list(await self._spawn_kopf())
+        asked = self._listen_for_signals()
+        log.info("watchbell started", extra=about(version=__version__, leader_elect=settings.leader_elect))
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await asyncio.wait([stopping, *own, *theirs], return_when=asyncio.FIRST_COMPLETED)
+            broken = self._broken([*own, *theirs])
+        finally:
+            await self._end([*own, stopping], theirs)
+        return 0 if asked.is_set() and not broken else 1
+
+    def _jobs(self) -> list[tuple[str, Any]]:
+        settings = self._settings
+        jobs = [
+            ("events", self._recorder.run()),
+            ("connectors", self.connectors.run()),
+            ("trials", self.trials.run()),
+            ("outbox", self.outbox.run()),
+            ("collectors", self.collectors.run()),
+            ("audit", self._list_and_audit()),
+        ]
+        if settings.secret_access is SecretAccess.WATCH:
+            watch = SecretWatch(self._client, settings.watch_namespaces, self.connectors.dependency_changed)
+            jobs.append(("secrets", watch.run()))
+        else:
+            jobs.append(("rotation", RotationWatch(self._client, self.connectors).run()))
+        if self._elector is not None:
+            jobs.append(("lease", self._elector.run()))
+        return jobs
+
+    def _kinds(self) -> dict[ConnectorKind, KindStore]:
+        return {kind: KindStore(self.connectors, kind, self.collectors.connectors_changed) for kind in ConnectorKind}
+
+    def _subjects(self) -> tuple[Subject, ...]:
+        spaces = {
+            ConnectorKind.SMTP_CONNECTOR: self._settings.watch_namespaces,
+            ConnectorKind.CLUSTER_SMTP_CONNECTOR: (),
+        }
+        return tuple(Subject(RESOURCES[kind], kind, store, spaces[kind]) for kind, store in self._kinds().items())
+
+    async def _list_and_audit(self) -> None:
+        """The first audit is the first list: it does not wait for kopf, and when it is done the stores are known to be full."""
+        await self._audit.once()
+        self._listed.set()
+        await self._audit.run()
+
+    async def _spawn_kopf(self) -> Collection[asyncio.Task[Any]]:
+        """Kopf's tasks, without its way to stop: that one cancels every task of the loop, mails under way among them."""
+        stores: dict[str, Store] = {
+            **{RESOURCES[kind].plural: store for kind, store in self._kinds().items()},
+            "smtptests": self.trials,
+            "collectorpolicies": PolicyStore(self.collectors),
+        }
+        namespaces = self._settings.watch_namespaces
+        return await kopf.spawn_tasks(
+            registry=registry(self._client.access, stores),
+            standalone=True,
+            clusterwide=not namespaces,
+            namespaces=list(namespaces),
+            stop_flag=self._kopf_stop,
+        )
+
+    def _listen_for_signals(self) -> asyncio.Event:
+        asked = asyncio.Event()
+
+        def stop() -> None:
+            asked.set()
+            self._stopping.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        return asked
+
+    def _broken(self, tasks: list[asyncio.Task[Any]]) -> bool:
+        """Whether a part ended by itself, which none may."""
+        broken = False
+        for task in tasks:
+            if task.done() and not task.cancelled() and not self._stopping.is_set():
+                log.error("a part of the operator ended", extra=about(part=task.get_name()), exc_info=task.exception())
+                broken = True
+        return broken
+
+    async def _end(self, own: list[asyncio.Task[Any]], theirs: list[asyncio.Task[Any]]) -> None:
+        """Mails under way come to their end, then everything stops; the Lease is released by the last task to go."""
+        self._stopping.set()
+        await self.outbox.drain(DRAIN_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._recorder.flushed()
+        for task in reversed(own):
+            task.cancel()
+        await asyncio.gather(*own, return_exceptions=True)
+        self._kopf_stop.set()
+        await kopf.run_tasks(theirs, ignored=asyncio.all_tasks() - set(theirs))
+        await self._tokens.close()
+        await self.endpoints.stop()
+        await self._client.close()
+        close_resolver()
+        log.info("watchbell stopped")
