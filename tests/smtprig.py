@@ -49,7 +49,8 @@ class Scripted:
     """A server that plays one script for each connection (the last one again and again).
 
     Steps: bytes = send; a number = wait; ``"r"`` = read a line; ``"data"`` = read to the final dot; ``"tls"`` = start TLS; ``"close"`` = hang
-    up; ``"abort"`` = reset; ``"hang"`` = read and say nothing until the client goes; ``"deaf"`` = do not even read.
+    up; ``"abort"`` = reset; ``"hang"`` = read and say nothing until the client goes; ``"taste"`` = read 1,000 bytes; ``"stop"`` = read no
+    more at all.
     """
 
     def __init__(self, *scripts: Sequence[Step], tls: ssl.SSLContext | None = None, is_implicit: bool = False) -> None:
@@ -78,6 +79,12 @@ class Scripted:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+
+    async def left(self) -> None:
+        """Wait until every client has hung up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+        assert self.open_connections == 0
 
     @property
     def commands(self) -> list[str]:
@@ -131,9 +138,10 @@ class Scripted:
             case "hang":
                 while await reader.read(65536):
                     pass
-            case "deaf":
+            case "taste":
+                await reader.readexactly(1000)
+            case "stop":
                 writer.transport.pause_reading()
-                await asyncio.sleep(60)
             case _:
                 raise AssertionError(f"no such step: {verb!r}")
 

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from smtprig import BYE, GREET, Authority, Scripted, check_report, dialer, ehlo, mail_server, password, provoke, relay
 from watchbell.api.reasons import Reason
@@ -66,6 +67,10 @@ def self_signed() -> ssl.SSLContext:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("relay.test")]), critical=False)
         .sign(key, hashes.SHA256())
     )  # fmt: skip
+    return context_with(key, certificate)
+
+
+def context_with(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> ssl.SSLContext:
     blob = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + certificate.public_bytes(serialization.Encoding.PEM)
@@ -138,6 +143,30 @@ async def test_a_certificate_out_of_its_time_is_refused(authority, begins, ends,
     assert report.fault.reason is reason
     assert report.server.tls is not None, "the certificate that was refused is shown all the same"
     assert report.server.tls.not_after == ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def test_a_certificate_for_another_purpose_is_refused_with_openssls_own_words(authority):
+    leaf = certificate_for_clients_only(authority)
+    async with tls_server(leaf, IMPLICIT) as server:
+        fault = await provoke(server.port, tls=TlsPlan(mode=IMPLICIT, ca_pem=authority.pem))
+
+    assert fault.reason is Reason.CERTIFICATE_INVALID
+    assert "purpose" in fault.chain[0]
+
+
+def certificate_for_clients_only(authority: Authority) -> ssl.SSLContext:
+    issuer = x509.load_pem_x509_certificate(authority.pem.encode())
+    issuer_key = serialization.load_pem_private_key(authority.ca.private_key_pem.bytes(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([])).issuer_name(issuer.subject).public_key(key.public_key()).serial_number(8)
+        .not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+        .sign(issuer_key, hashes.SHA256())
+    )  # fmt: skip
+    return context_with(key, certificate)
 
 
 @BOTH

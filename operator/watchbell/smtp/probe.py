@@ -97,7 +97,20 @@ def _report(relay: Relay, journal: StageLog, fault: Fault | None, names: tuple[S
     for name in names:
         if (reason := _why_not(relay, name)) is not None:
             journal.skip(name, reason)
-    return ProbeReport(journal.stages, fault, journal.facts, journal.transcript)
+    order = _order(relay)
+    stages = tuple(sorted(journal.stages, key=lambda stage: order.index(stage.name)))
+    return ProbeReport(stages, fault, journal.facts, journal.transcript)
+
+
+def _order(relay: Relay) -> list[StageName]:
+    """The stages as this relay's session passes them, so that skipped ones stand where they would have been."""
+    late_tls = (StageName.GREETING, StageName.HELLO, StageName.START_TLS, StageName.TLS)
+    early_tls = (StageName.TLS, StageName.GREETING, StageName.HELLO, StageName.START_TLS)
+    return [
+        *(StageName.POLICY, StageName.RESOLVE, StageName.TOKEN, StageName.CONNECT),
+        *(late_tls if relay.tls.mode is TlsMode.START_TLS else early_tls),
+        *(StageName.AUTHENTICATE, StageName.SENDER, StageName.RECIPIENT, StageName.DATA),
+    ]
 
 
 def _why_not(relay: Relay, name: StageName) -> Reason | None:

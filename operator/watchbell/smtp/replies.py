@@ -40,7 +40,7 @@ def is_one_reply(raw: bytes) -> bool:
     commands no longer match, or that somebody on the way added a reply of his own.
     """
     lines = raw.split(b"\n")
-    if lines.pop():
+    if lines.pop() or not lines:
         return False
     code = lines[0][:3]
     if not (len(code) == 3 and code.isdigit() and b"200" <= code <= b"599"):
