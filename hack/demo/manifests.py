@@ -77,7 +77,7 @@ def policy() -> str:
         metadata: {{name: collectors, namespace: {NAMESPACE}}}
         spec:
           selector: {{matchLabels: {{app.kubernetes.io/component: collector}}}}
-          crash: {{kinds: [CrashLoopBackOff, ContainerError, OOMKilled]}}
+          crash: {{kinds: [CrashLoopBackOff, ContainerError, OOMKilled], logTailLines: 20}}
           grouping: {{waitSeconds: 0}}
           routes:
             - name: oncall

@@ -30,8 +30,9 @@ class Crash(Block):
         tuple(CrashKind), description="What is looked for. An empty list turns it off."
     )
     log_tail_lines: Annotated[int, Field(strict=True, ge=0, le=200)] = Field(
-        20,
-        description="The last lines of the crashed container's log that the mail shows; secrets are redacted. 0: none.",
+        0,
+        description="The last lines of the crashed container's log that the mail shows; secrets are redacted. The operator needs the right to "
+        "get pods/log then. 0: none.",
     )
 
 

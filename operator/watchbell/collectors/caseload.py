@@ -11,6 +11,7 @@ from typing import Any
 from watchbell.collectors.crash import Finding
 from watchbell.collectors.incidents import (
     CHANGING,
+    RANKS,
     Group,
     Incident,
     Outcome,
@@ -56,9 +57,12 @@ class Caseload:
         self._by_owner: dict[tuple[PolicyKey, Owner], set[str]] = {}
 
     def absorb(self, policy: Policy, findings: Iterable[Finding]) -> tuple[str, ...]:
-        """Folds findings into their cases; the fingerprints of those that changed. `outcomes` counts why the others did not."""
+        """Folds findings into their cases; the fingerprints of those that changed. `outcomes` counts why the others did not.
+
+        What is seen at one look is folded with the most telling kind first: an incident keeps the kind that it began as.
+        """
         changed = {}
-        for finding in findings:
+        for finding in sorted(findings, key=lambda finding: -RANKS[finding.kind]):
             group = group_of(*policy.key, policy.uid, finding)
             fingerprint = group.fingerprint
             outcome = self._fold(group, fingerprint, finding, policy)
