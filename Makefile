@@ -46,9 +46,11 @@ check: $(READY)  ## lint, formatting, types, layers, and whether generated files
 	@MYPYPATH=operator:hack $(BIN)/mypy $(patsubst %/__init__.py,%,$(wildcard hack/*/__init__.py))
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m watchbell.api.generate --check
+	@$(BIN)/python -m watchbell.reference --check
 
 generate: $(READY)  ## write crds/ and docs/reference/ from the models
 	@$(BIN)/python -m watchbell.api.generate
+	@$(BIN)/python -m watchbell.reference
 
 lock:  ## pin the dependencies anew, with hashes
 	@for name in runtime build dev; do $(COMPILE) --upgrade requirements/$$name.in -o requirements/$$name.txt; done

@@ -277,9 +277,6 @@ class ConnectorStatus(Status):
     last_probe_time: AwareDatetime | None = Field(None, description="When it was last probed.")
     last_success_time: AwareDatetime | None = Field(None, description="When a probe last passed.")
     next_probe_time: AwareDatetime | None = Field(None, description="When the next probe is due.")
-    last_proven_delivery_time: AwareDatetime | None = Field(
-        None, description="When a server last took a mail through it."
-    )
     consecutive_failures: f.Count | None = Field(None, description="Failed probes in a row.")
     credentials: UsedCredentials | None = Field(None, description="The credentials in use.")
     server: Server | None = Field(None, description="What the server says of itself.")
