@@ -60,9 +60,11 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
     login = _login(found, host)
     if isinstance(login, Refusal):
         return login
-    sender = _sender(found)
+    sender, reply_to = _sender(found), _reply_to(found)
     if isinstance(sender, Refusal):
         return sender
+    if isinstance(reply_to, Refusal):
+        return reply_to
     relay = Relay(
         host=host,
         port=port,
@@ -74,7 +76,7 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         if found.base.probe
         else Timeouts(),
     )
-    return Assembled(_outlet(key, found, relay, sender), login.had_newline)
+    return Assembled(_outlet(key, found, relay, sender, reply_to), login.had_newline)
 
 
 def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:
@@ -261,15 +263,23 @@ def _wire(address: str) -> str:
     return wire.text
 
 
-def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox) -> Outlet:
-    reply_to = found.spec.reply_to or found.base.reply_to or ()
-    headers = found.spec.headers or found.base.headers or ()
-    mailboxes = (parse_mailbox(text) for text in reply_to)
+def _reply_to(found: Found) -> tuple[Mailbox, ...] | Refusal:
+    mailboxes = []
+    for index, text in enumerate(found.spec.reply_to or found.base.reply_to):
+        mailbox = parse_mailbox(text)
+        if isinstance(mailbox, AddressProblem):
+            return Refusal("Accepted", Reason.INVALID_SPEC, f"spec.replyTo[{index}]: {mailbox.message}")
+        mailboxes.append(mailbox)
+    return tuple(mailboxes)
+
+
+def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox, reply_to: tuple[Mailbox, ...]) -> Outlet:
+    headers = found.spec.headers or found.base.headers
     return Outlet(
         key=key,
         relay=relay,
         sender=sender,
-        reply_to=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Mailbox)),
+        reply_to=reply_to,
         headers=tuple((header.name, header.value) for header in headers),
         limits=_limits(found),
     )

@@ -35,6 +35,7 @@ from watchbell.logs import about
 from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Unavailable, Use
 from watchbell.smtp.model import Fault, ProbeReport, ServerFacts
 from watchbell.smtp.probe import probe
+from watchbell.smtp.providers import warnings
 from watchbell.smtp.remedies import personalise
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,7 @@ class Connectors:
         self._announcer.probed(record, report, probed.at)
         details = _basics(record, found, assembled, due) | {
             "stages": outcome.stage_entries(report.stages),
-            "remediation": [line[:512] for line in report.fault.remedies[:8]] if report.fault else [],
+            "remediation": [line[:512] for line in _advice(report, assembled.outlet)],
         }
         server = (
             outcome.server_entry(report.server) if report.server != ServerFacts() else record.status().get("server")
@@ -331,6 +332,19 @@ def _rhythm(found: Found, outlet: Outlet, chance: float) -> schedule.Rhythm:
         needs_login=outlet.relay.auth is not None,
         chance=chance,
     )
+
+
+def _advice(report: ProbeReport, outlet: Outlet) -> tuple[str, ...]:
+    """What to do about the fault, and what is known to go wrong at this provider even if all is well today."""
+    auth = outlet.relay.auth
+    known = warnings(
+        outlet.relay.host,
+        auth.username if auth else "",
+        outlet.relay.mail_from,
+        has_password=auth is not None and auth.password is not None,
+    )
+    remedies = report.fault.remedies if report.fault else ()
+    return tuple(dict.fromkeys((*remedies, *known)))[:8]
 
 
 def _subject(found: Found, assembled: Assembled) -> outcome.Subject:
