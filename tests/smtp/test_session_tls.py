@@ -217,6 +217,19 @@ async def test_a_server_that_wants_a_client_certificate_gets_that_reason(authori
     assert fault.reason is Reason.CLIENT_CERTIFICATE_REQUIRED
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"), [(["close"], Reason.CLOSED_BEFORE_GREETING), (["abort"], Reason.CONNECTION_RESET)]
+)
+async def test_an_end_right_after_the_handshake_only_hints_at_a_client_certificate(authority, script, reason):
+    """A load balancer without a living server does the same: that heals by itself, a missing certificate does not."""
+    async with Scripted(script, tls=authority.server_context(), is_implicit=True) as server:
+        fault = await provoke(server.port, tls=TlsPlan(mode=IMPLICIT, ca_pem=authority.pem))
+
+    assert fault.reason is reason
+    assert not fault.is_permanent
+    assert "clientCertSecretRef" in fault.remedies[-1]
+
+
 async def test_a_client_certificate_is_shown_to_the_server(authority):
     context = authority.server_context()
     context.verify_mode = ssl.CERT_REQUIRED

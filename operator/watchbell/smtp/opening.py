@@ -17,6 +17,7 @@ from watchbell.smtp.dialog import BROKEN, Dialog
 from watchbell.smtp.endpoint import Address, EgressPolicy, check_port, connect, resolve
 from watchbell.smtp.model import Fault, Relay, StageName, TlsMode
 from watchbell.smtp.oauth import TokenSource
+from watchbell.smtp.remedies import remedies
 from watchbell.smtp.replies import Capabilities, Reply, hello_name, parse_capabilities
 from watchbell.smtp.server_text import sanitise
 from watchbell.smtp.stagelog import StageLog, StageMark
@@ -39,6 +40,8 @@ _UNPROVEN_CERTIFICATE = frozenset(
         Reason.CERTIFICATE_INVALID,
     }
 )
+
+_HUNG_UP = frozenset({Reason.CLOSED_BEFORE_GREETING, Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET})
 
 Step = Callable[[StageMark], Awaitable[Fault | None]]
 
@@ -66,6 +69,7 @@ class Opening:
         self._sock: socket.socket | None = None
         self._address: Address | None = None
         self._greeting = ""
+        self._is_tls_silent = False
         self._token = ""
 
     async def run(self, until: StageName) -> Fault | None:
@@ -197,7 +201,8 @@ class Opening:
         shown = read_handshake(connection)
         self.journal.learn(tls=shown.facts)
         self.journal.remark(f"TLS {shown.facts.version} {shown.facts.cipher}")
-        self.dialog.learn(certificate_names=shown.names, is_fresh_tls=shown.facts.version == "TLSv1.3")
+        self.dialog.learn(certificate_names=shown.names)
+        self._is_tls_silent = True
         if not self.relay.tls.verify:
             mark.reason = Reason.TLS_NOT_VERIFIED
         return None
@@ -238,10 +243,21 @@ class Opening:
             if reply.reason is Reason.GREETING_TIMED_OUT and await self._waits_for_tls():
                 detail = f"read tcp {self.dialog.context.peer}: i/o timeout, but a ClientHello was answered"
                 return fault(StageName.GREETING, Reason.TLS_ON_PLAINTEXT_PORT, self.dialog.context, detail)
-            return reply
-        self.dialog.learn(is_fresh_tls=False)
+            return self._suspected(reply)
+        self._is_tls_silent = False
         self._greeting = reply.text
         return None if reply.is_positive else self.dialog.refusal(StageName.GREETING, reply)
+
+    def _suspected(self, broken: Fault) -> Fault:
+        """Nothing came after the handshake but an end: it may be a client certificate that is missed, though the alert for that did not come.
+
+        A load balancer without a living server behind it looks the same, so this is a hint among the remedies and not the reason.
+        """
+        if not self._is_tls_silent or broken.reason not in _HUNG_UP or self.relay.tls.client_cert_pem is not None:
+            return broken
+        return replace(
+            broken, remedies=(*broken.remedies, *remedies(Reason.CLIENT_CERTIFICATE_REQUIRED, self.dialog.context)[:1])
+        )
 
     async def _waits_for_tls(self) -> bool:
         """Whether a silent server answers a ClientHello; asked on a second socket, because the first is spoilt by it."""
@@ -274,8 +290,8 @@ class Opening:
     async def _say_hello(self, line: str) -> Fault | None:
         reply = await self.dialog.ask(StageName.HELLO, line, self.relay.timeouts.command_s)
         if isinstance(reply, Fault):
-            return reply
-        self.dialog.learn(is_fresh_tls=False)
+            return self._suspected(reply)
+        self._is_tls_silent = False
         if not reply.is_positive:
             return self.dialog.refusal(StageName.HELLO, reply)
         self._note_capabilities(reply)

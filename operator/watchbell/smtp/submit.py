@@ -40,7 +40,8 @@ async def submit(session: Session, envelope: Envelope, payload: bytes, before_bo
 
 async def check_sender(session: Session, log: StageLog) -> Fault | None:
     """Ask whether this login may send as `relay.mail_from`, and forget the transaction. Some servers tell only after DATA."""
-    transaction = _Transaction(session, Envelope(session.relay.mail_from, ()), log)
+    sender = session.relay.mail_from
+    transaction = _Transaction(session, Envelope(sender, (), needs_smtputf8=not sender.isascii()), log)
     refused = await transaction.mail(b"")
     if refused is None:
         await session.reset()
