@@ -221,6 +221,19 @@ async def test_concurrent_senders_share_one_journal_write(client, namespace):
     assert not (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace)).get("data")
 
 
+async def test_an_entry_that_is_done_leaves_with_the_next_write_and_costs_none_of_its_own(client, namespace):
+    journal = Journal(client, namespace, "me", on_lost=lambda: None)
+    await journal.open()
+    for i in range(5):
+        assert await journal.enter(Entry(f"uid-{i}", namespace, f"m{i}", 1, datetime.now(UTC), (0,), "<a@b.example>"))
+        journal.forget(f"uid-{i}")
+    assert journal.writes == 5
+    assert list((await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"]) == ["uid-4"]
+    await until(lambda: journal.writes == 6, 5)
+    await journal.close()
+    assert not (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace)).get("data")
+
+
 async def test_a_journal_that_somebody_edits_or_deletes_is_written_again(client, namespace):
     async with mail_server() as server:
         one = Desk(client, namespace, Outlets(outlet(server.port)))

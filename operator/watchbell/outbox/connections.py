@@ -5,7 +5,9 @@ Before it: the courier knows the relay. After it: `submit` uses the session. A s
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from watchbell.smtp.model import Fault, Relay
 from watchbell.smtp.session import Dialer, Session, StageLog, open_session
@@ -52,8 +54,7 @@ class Connections:
     async def borrow(self, relay: Relay, *, fresh: bool = False) -> Lent | Fault:
         """A usable session: a kept one, or a new one. `fresh` = a new one in any case."""
         while not fresh and (kept := self._pop(relay.key)) is not None:
-            # Shielded: whoever is cancelled here must not leave half a reply behind for the next one.
-            if await asyncio.shield(kept.reset) is None and self._is_good(kept.session):
+            if await self._is_reset(kept) and self._is_good(kept.session):
                 return Lent(kept.session, is_fresh=False)
             self._part(kept.session)
         opened = await open_session(relay, self._dialer, StageLog(self._dialer.clock))
@@ -76,14 +77,26 @@ class Connections:
         reset.add_done_callback(self._resets.discard)
         self._kept.setdefault(key, []).append(_Kept(session, timer, reset))
 
-    async def close(self) -> None:
-        """Say good-bye on every kept session."""
-        await asyncio.gather(*self._resets)
-        for kept in [kept for row in self._kept.values() for kept in row]:
+    async def close(self, grace_s: float = 2.0) -> None:
+        """Say good-bye on every kept session; after `grace_s` without an answer just hang up."""
+        await _end(self._resets, grace_s)
+        sessions = [kept for row in self._kept.values() for kept in row]
+        self._kept.clear()
+        for kept in sessions:
             kept.timer.cancel()
             self._part(kept.session)
-        self._kept.clear()
-        await asyncio.gather(*self._farewells)
+        await _end(self._farewells, grace_s)
+        for kept in sessions:
+            kept.session.close()
+
+    @staticmethod
+    async def _is_reset(kept: _Kept) -> bool:
+        try:
+            return await kept.reset is None
+        except BaseException:
+            # Cancelled with half a reply on its way: nobody else may use this session.
+            kept.session.close()
+            raise
 
     def _pop(self, key: str) -> _Kept | None:
         row = self._kept.get(key)
@@ -114,3 +127,12 @@ class Connections:
         task = asyncio.get_running_loop().create_task(session.quit(), name="outbox-quit")
         self._farewells.add(task)
         task.add_done_callback(self._farewells.discard)
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]], grace_s: float) -> None:
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tuple(tasks), timeout=grace_s)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)

@@ -54,7 +54,9 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
         self._flush: asyncio.TimerHandle | None = None
         self._is_stale = False
+        self._is_flush_due = False
         self.is_lost = False
+        self.is_failing = False
         self.writes = 0
         self.failures = 0
 
@@ -109,6 +111,7 @@ class Journal:
     async def close(self) -> None:
         """Write what is still to be forgotten, and stop. What cannot be written stays for the successor to find."""
         if self._is_stale and not self.is_lost:
+            self._is_flush_due = True
             self._start_writer()
         if self._writer is not None:
             await self._writer
@@ -121,6 +124,7 @@ class Journal:
     def _on_quiet(self) -> None:
         self._flush = None
         if self._is_stale:
+            self._is_flush_due = True
             self._start_writer()
 
     def _start_writer(self) -> None:
@@ -128,20 +132,21 @@ class Journal:
             self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="outbox-journal")
 
     async def _write_all(self) -> None:
-        """One write after the other until nobody waits and nothing is stale."""
+        """One write after the other until nobody waits. What is only stale waits for the next write or for a quiet second."""
         try:
             await self._write_until_quiet()
         finally:
             self._answer(self._waiters, is_written=False)
 
     async def _write_until_quiet(self) -> None:
-        while (self._waiters or self._is_stale) and not self.is_lost:
+        while (self._waiters or self._is_flush_due) and not self.is_lost:
             waiters, self._waiters = self._waiters, []
-            self._is_stale = is_written = False
+            self._is_stale = self._is_flush_due = is_written = False
             try:
                 is_written = await self._write()
             finally:
                 self._answer(waiters, is_written=is_written)
+            self.is_failing = not is_written
             if not is_written:
                 self.failures += 1
                 self._is_stale = True

@@ -220,18 +220,18 @@ class Outbox:
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         while True:
             self._wake.clear()
-            is_fenced = not self._fence(self._settings.margin_s)
-            while not is_fenced and not self._is_draining and self._senders.has_room:
+            is_blocked = self._journal.is_failing or not self._fence(self._settings.margin_s)
+            while not is_blocked and not self._is_draining and self._senders.has_room:
                 slot = self._workset.take(self._seconds())
                 if slot is None:
                     break
                 group.create_task(self._serve(slot), name=f"outbox-send {slot.label}")
-            await self._sleep(is_fenced=is_fenced)
+            await self._sleep(is_blocked=is_blocked)
 
-    async def _sleep(self, *, is_fenced: bool) -> None:
-        """Until something happens, or the next message is due; while the lease is in doubt, a moment."""
+    async def _sleep(self, *, is_blocked: bool) -> None:
+        """Until something happens, or the next message is due; while lease or journal are in doubt, a moment."""
         due = self._workset.next_due()
-        pause_s = self._settings.pause_s if is_fenced else None
+        pause_s = self._settings.pause_s if is_blocked else None
         if pause_s is None and due is not None and not self._is_draining:
             pause_s = max(0.0, due - self._seconds())
         timer = None if pause_s is None else asyncio.get_running_loop().call_later(pause_s, self._wake.set)
@@ -281,8 +281,8 @@ class Outbox:
         )
         if written is Written.GONE or settled.due is None:
             self._workset.remove(slot.uid)
-            metrics.MESSAGES.labels(verdict.status, verdict.reason.value).inc()
             if written is not Written.GONE:
+                metrics.MESSAGES.labels(verdict.status, verdict.reason.value).inc()
                 self._expiry.finished(slot.note, self._now())
         else:
             self._workset.put_back(slot, settled.due.timestamp(), is_held=settled.is_held)

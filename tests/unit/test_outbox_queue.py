@@ -1,0 +1,262 @@
+"""Which message is next: order within a connector, fairness between connectors, and nothing that comes back after its end."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from watchbell.api.enums import ConnectorKind, Priority
+from watchbell.outbox.note import Metadata, Note, Reference, Result, Spec, Status, note_of, progress_of
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.outbox.queue import WorkingSet
+
+NOW = 1_800_000_000.0
+
+
+def note(uid, connector="main", priority=Priority.NORMAL, namespace="apps", **status):
+    ref = Reference(connector) if connector else None
+    return Note(Metadata(f"name-{uid}", str(uid), namespace), Spec(ref, priority), Status(**status))
+
+
+def drain(workset, now=NOW):
+    taken = []
+    while (slot := workset.take(now)) is not None:
+        taken.append(slot.uid)
+        workset.finished(slot)
+        workset.remove(slot.uid)
+    return taken
+
+
+def test_within_a_connector_priority_goes_first_and_then_age():
+    workset = WorkingSet()
+    for uid, priority in [("n1", "Normal"), ("l", "Low"), ("n2", "Normal"), ("h", "High")]:
+        workset.add(note(uid, priority=Priority(priority)), NOW)
+    assert drain(workset) == ["h", "n1", "n2", "l"]
+
+
+def test_connectors_take_turns_however_long_one_backlog_is():
+    workset = WorkingSet()
+    for i in range(50):
+        workset.add(note(f"long-{i}", "long"), NOW)
+    workset.add(note("short", "short"), NOW)
+    assert "short" in drain(workset)[:2]
+
+
+def test_a_connector_takes_no_more_senders_than_it_has_connections():
+    workset = WorkingSet(lane_limit=2)
+    for i in range(5):
+        workset.add(note(f"a{i}", "a"), NOW)
+    workset.add(note("b", "b"), NOW)
+    slots = [workset.take(NOW) for _ in range(4)]
+    assert Counter(slot.lane.name for slot in slots if slot) == {"a": 2, "b": 1}
+    workset.finished(slots[0])
+    assert workset.take(NOW) is not None
+    assert workset.running == 3
+
+
+def test_a_message_waits_for_its_time():
+    workset = WorkingSet()
+    later = datetime.fromtimestamp(NOW + 60, UTC)
+    workset.add(Note(Metadata("n", "u", "apps"), Spec(not_before_time=later)), NOW)
+    assert workset.take(NOW) is None
+    assert workset.next_due() == NOW + 60
+    assert workset.take(NOW + 60).uid == "u"
+    assert workset.next_due() is None
+
+
+def test_a_planned_attempt_is_kept_over_a_restart():
+    workset = WorkingSet()
+    workset.add(note("u", next_attempt_time=datetime.fromtimestamp(NOW + 300, UTC), attempts=3), NOW)
+    assert workset.next_due() == NOW + 300
+
+
+def test_a_late_event_does_not_bring_back_what_is_finished():
+    workset = WorkingSet()
+    workset.add(note("u"), NOW)
+    assert drain(workset) == ["u"]
+    assert not workset.add(note("u"), NOW)
+    assert not workset.add(note("done", completion_time=datetime.fromtimestamp(NOW, UTC)), NOW)
+    assert len(workset) == 0
+
+
+def test_a_message_that_is_deleted_while_it_is_sent_leaves_afterwards():
+    workset = WorkingSet()
+    workset.add(note("u"), NOW)
+    slot = workset.take(NOW)
+    workset.cancel("u")
+    assert "u" in workset
+    workset.finished(slot)
+    workset.put_back(slot, NOW + 1)
+    assert "u" not in workset
+    assert workset.take(NOW + 2) is None
+
+
+def test_held_messages_come_at_once_when_their_connector_changes():
+    workset = WorkingSet()
+    lanes = {
+        "named": Reference("main"),
+        "cluster": Reference("main", ConnectorKind.CLUSTER_SMTP_CONNECTOR),
+        "default": None,
+    }
+    for uid, ref in lanes.items():
+        workset.add(Note(Metadata(uid, uid, "apps"), Spec(ref)), NOW)
+    for slot in [workset.take(NOW) for _ in lanes]:
+        workset.finished(slot)
+        workset.put_back(slot, NOW + 3600, is_held=True)
+    assert workset.take(NOW) is None
+    assert workset.release(ConnectorKey("SmtpConnector", "other", "main"), NOW) == 0
+    for key, uid in [
+        (ConnectorKey("SmtpConnector", "apps", "main"), "named"),
+        (ConnectorKey("ClusterSmtpConnector", "", "main"), "cluster"),
+        (ConnectorKey("ClusterSmtpConnector", "", "default"), "default"),
+    ]:
+        assert workset.release(key, NOW) == 1
+        assert workset.take(NOW).uid == uid
+
+
+def test_a_held_message_is_looked_at_again_without_any_change():
+    workset = WorkingSet()
+    workset.add(note("u"), NOW)
+    slot = workset.take(NOW)
+    workset.finished(slot)
+    workset.put_back(slot, NOW + 3600, is_held=True)
+    assert workset.take(NOW + 3600).uid == "u"
+    assert workset.release(slot.lane, NOW) == 0
+
+
+def test_texts_of_a_long_backlog_are_not_kept():
+    workset = WorkingSet(bodies_max=2)
+    for i in range(4):
+        workset.add(note(i), NOW, {"spec": {}})
+    kept = [workset.get(str(i)).body is not None for i in range(4)]
+    assert kept == [True, True, False, False]
+
+
+def test_an_answer_that_comes_after_the_watch_still_saves_a_read():
+    workset = WorkingSet()
+    workset.add(note("u"), NOW)
+    assert not workset.add(note("u"), NOW, {"spec": {}})
+    assert workset.take(NOW).body == {"spec": {}}
+
+
+def test_the_queue_knows_what_waits_longest():
+    workset = WorkingSet()
+    assert workset.oldest_entered() is None
+    workset.add(note("old"), NOW)
+    workset.add(note("new"), NOW + 5)
+    assert workset.oldest_entered() == NOW
+    workset.remove("old")
+    assert workset.oldest_entered() == NOW + 5
+
+
+def test_a_note_is_read_from_an_object_with_all_that_the_status_remembers():
+    body = {
+        "metadata": {
+            "name": "n",
+            "namespace": "apps",
+            "uid": "u",
+            "generation": 1,
+            "creationTimestamp": "2026-11-21T08:00:00Z",
+        },
+        "spec": {
+            "to": ["a@example.org"],
+            "subject": "s",
+            "body": {"text": "t"},
+            "connectorRef": {"name": "main"},
+            "priority": "High",
+        },
+        "status": {
+            "attempts": 2,
+            "messageID": "<m@example.com>",
+            "lastAttemptTime": "2026-11-21T08:01:00Z",
+            "recipientResults": [{"index": 1, "result": "Uncertain", "reason": "DeliveryOutcomeUnknown"}],
+        },
+    }
+    found = note_of(body)
+    assert found.lane == ConnectorKey("SmtpConnector", "apps", "main")
+    assert found.status.message_id == "<m@example.com>"
+    progress = progress_of(found.status, 3, 600)
+    assert [recipient.state.value for recipient in progress.recipients] == ["Pending", "Uncertain", "Pending"]
+    assert progress.resend_time == datetime(2026, 11, 21, 8, 11, tzinfo=UTC)
+    assert progress_of(Status(recipient_results=(Result(0, "Accepted"),)), 1, 600).has_open is False
+
+
+class Life(RuleBasedStateMachine):
+    """Any order of events: each unfinished message is waiting, ready or running, exactly once, and is offered again in the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.workset = WorkingSet(lane_limit=2)
+        self.now = NOW
+        self.alive = set()
+        self.running = {}
+        self.made = 0
+
+    @rule(connector=st.sampled_from("abc"), priority=st.sampled_from(Priority))
+    def arrive(self, connector, priority):
+        self.made += 1
+        uid = str(self.made)
+        assert self.workset.add(note(uid, connector, priority), self.now)
+        self.alive.add(uid)
+
+    @rule()
+    def take(self):
+        slot = self.workset.take(self.now)
+        if slot is not None:
+            assert slot.uid in self.alive
+            assert slot.uid not in self.running
+            self.running[slot.uid] = slot
+
+    @precondition(lambda self: self.running)
+    @rule(delay_s=st.integers(0, 100), is_held=st.booleans())
+    def give_back(self, delay_s, is_held):
+        uid, slot = self.running.popitem()
+        self.workset.finished(slot)
+        self.workset.put_back(slot, self.now + delay_s, is_held=is_held)
+        if slot.is_gone:
+            self.alive.discard(uid)
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def finish(self):
+        uid, slot = self.running.popitem()
+        self.workset.finished(slot)
+        self.workset.remove(uid)
+        self.alive.discard(uid)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def delete(self, data):
+        uid = data.draw(st.sampled_from(sorted(self.alive)))
+        self.workset.cancel(uid)
+        if uid not in self.running:
+            self.alive.discard(uid)
+
+    @rule(connector=st.sampled_from("abc"))
+    def change(self, connector):
+        self.workset.release(ConnectorKey("SmtpConnector", "apps", connector), self.now)
+
+    @rule(by_s=st.integers(1, 50))
+    def wait(self, by_s):
+        self.now += by_s
+
+    @invariant()
+    def counts_agree(self):
+        assert len(self.workset) == len(self.alive)
+        assert self.workset.running == len(self.running)
+
+    def teardown(self):
+        for uid, slot in self.running.items():
+            self.workset.finished(slot)
+            self.workset.put_back(slot, self.now)
+            if slot.is_gone:
+                self.alive.discard(uid)
+        assert set(drain(self.workset, self.now + timedelta(days=1).total_seconds())) == self.alive
+        assert not self.workset._lanes
+        assert not self.workset._held
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
