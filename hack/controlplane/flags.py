@@ -53,6 +53,10 @@ def api_flags(place: Path, port: int, etcd_port: int) -> list[str]:
         f"--cert-dir={place}",
         f"--tls-cert-file={place / 'serving.crt'}",
         f"--tls-private-key-file={place / 'serving.key'}",
+        f"--kubelet-client-certificate={place / 'kubelet-client.crt'}",
+        f"--kubelet-client-key={place / 'kubelet-client.key'}",
+        # A node's name does not resolve here.
+        "--kubelet-preferred-address-types=InternalIP",
         f"--client-ca-file={place / 'ca.crt'}",
         f"--token-auth-file={place / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",

@@ -96,10 +96,13 @@ class ControlPlane(Access):
 
     def _write_files(self) -> None:
         certificate, key = self._authority.serving()
+        client_certificate, client_key = self._authority.client("kube-apiserver", ["system:masters"])
         tokens = "".join(f'{one.token},{one.user},{one.user},"{",".join(one.groups)}"\n' for one in self._identities)
         files = {
             "serving.crt": certificate,
             "serving.key": key,
+            "kubelet-client.crt": client_certificate,
+            "kubelet-client.key": client_key,
             "service-accounts.key": service_account_key(),
             "tokens.csv": tokens.encode(),
             "audit-policy.json": _AUDIT_POLICY.encode(),
