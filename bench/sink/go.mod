@@ -1,0 +1,3 @@
+module watchbell.dev/bench/sink
+
+go 1.24.0
