@@ -49,7 +49,10 @@ class CrashRules:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with one container of one pod. Text from the pod is untrusted."""
+    """One thing that is wrong with one container of one pod. Text from the pod is untrusted.
+
+    `is_standing`: it is so now. `is_live`: the pod was seen before without this, so it is news whatever the clock of its node says.
+    """
 
     kind: CrashKind
     pod: str
@@ -61,6 +64,7 @@ class Finding:
     restarts: int
     seen_time: datetime
     is_standing: bool = False
+    is_live: bool = False
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
@@ -208,6 +212,7 @@ def _finding(sight: Sight, kind: CrashKind, end: Terminated | None, *, is_standi
         restarts=status.restart_count,
         seen_time=(moment(end.finished_at) if end else None) or sight.now,
         is_standing=is_standing,
+        is_live=sight.old_pod is not None,
         exit_code=end.exit_code if end else None,
         signal=end.signal if end else None,
         reason=(end.reason or "") if end else "",

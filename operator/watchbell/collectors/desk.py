@@ -167,7 +167,8 @@ class Desk:
         load.succeed(fingerprint, past)
         policy = self._policy_of(case)
         if policy is not None:
-            load.absorb(policy, (*case.evidence, *case.deferred))
+            # Who took the name may have told of the very same: now the times decide.
+            load.absorb(policy, [replace(item, is_live=False) for item in (*case.evidence, *case.deferred)])
             self._around.survey(policy, case.incident.group)
 
     async def _deliver(self, case: Case, policy: Policy) -> None:

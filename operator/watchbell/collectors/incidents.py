@@ -203,8 +203,11 @@ _WEIGHTS = {
 
 
 def is_told(finding: Finding, past: Past | None) -> bool:
-    """Whether the incident before already covered it. The kubelet's times are whole seconds, so the same second counts as news."""
-    if past is None or finding.is_standing:
+    """Whether the incident before already covered it, as far as times can tell what was found on a first look at a pod.
+
+    The kubelet's times are whole seconds, so the same second counts as news.
+    """
+    if past is None or finding.is_standing or finding.is_live:
         return False
     return finding.seen_time < past.resolved_time.replace(microsecond=0)
 
@@ -251,6 +254,8 @@ def _update(incident: Incident, finding: Finding) -> tuple[Incident, Outcome]:
         _remember(incident, finding, after),
         affected_count=incident.affected_count + (finding.pod not in incident.affected),
         occurrences=incident.occurrences + _new_ends(before, after),
+        # Once written, the object's startTime is fixed.
+        start_time=incident.start_time if incident.uid else min(incident.start_time, finding.seen_time),
         last_seen=max(incident.last_seen, finding.seen_time),
         worst=finding.kind if is_worse else incident.worst,
         healthy_since=None,
