@@ -1,5 +1,6 @@
 """The DATA phase: what was taken, what was not, and what nobody knows; and that every byte arrives as it left."""
 
+import asyncio
 import time
 
 import pytest
@@ -155,6 +156,24 @@ async def test_a_closed_gate_sends_nothing_and_closes_the_connection():
 
     assert only(report) == (DEFERRED, Reason.TEMPORARY_FAILURE)
     assert not session.is_usable
+    assert server.bodies == []
+
+
+async def test_a_hang_up_while_the_gate_thinks_is_heard_and_nothing_is_sent():
+    async with Scripted([*ENVELOPE, GO, 0.05, b"421 4.4.2 too slow\r\n", "hang"]) as server:
+        session = await opened(relay(server.port))
+
+        async def slow() -> bool:
+            async with asyncio.timeout(10):
+                while not session.dialog.wire.has_unasked_bytes:  # noqa: ASYNC110 - the wire has no event for this
+                    await asyncio.sleep(0.001)
+            return True
+
+        report = await submit(session, Envelope(USER, (A,)), MAIL, slow)
+
+    assert only(report)[0] is DEFERRED
+    assert report.fault is not None
+    assert report.fault.code == 421
     assert server.bodies == []
 
 

@@ -63,7 +63,7 @@ class Dialog:
 
         The time-out is for the whole reply, not for each read: a server that drips a byte a second must not hold a probe for an hour.
         """
-        if (fault := self._left_over(stage)) is not None:
+        if (fault := self.left_over(stage)) is not None:
             return fault
         raw = line if isinstance(line, bytes) else line.encode()
         if not is_secret and not self.journal.is_full:
@@ -130,7 +130,7 @@ class Dialog:
             self.journal.heard(reply.code, reply.text)
         return reply
 
-    def _left_over(self, stage: StageName) -> Fault | None:
+    def left_over(self, stage: StageName) -> Fault | None:
         """What stands against sending the next command: an end, or bytes that came after the last reply."""
         if self._end is not None:
             return self._end

@@ -170,6 +170,9 @@ class _Transaction:
 
     async def _send_body(self, body: bytes) -> Fault | None:
         """Write the body block by block, each under its own time-out. A fault here means that the final dot has not left us."""
+        if (late := self._dialog.left_over(StageName.DATA)) is not None:
+            # The server may have given up while `before_body` wrote its note; nothing was sent yet.
+            return late
         wire = self._dialog.wire
         wire.expect_reply()
         try:
