@@ -11,7 +11,7 @@ from kuberig import client_of, until
 from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.outbox import Outbox, OutboxSettings
+from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.smtp.model import Fault, Relay, RetryClass
@@ -78,7 +78,7 @@ class _Dead:
 class Desk:
     """An outbox under test and what it works with."""
 
-    def __init__(self, client: Client, namespace: str, outlets: Outlets, **options: Any) -> None:
+    def __init__(self, client: Client, namespace: str, outlets: Outlets, lead: Any = at_once, **options: Any) -> None:
         self.client = client
         self.namespace = namespace
         self.outlets = outlets
@@ -91,6 +91,7 @@ class Desk:
             namespace=namespace,
             identity=f"test-{next(_identities)}",
             fence=lambda _: self.is_leader,
+            lead=lead,
             settings=replace(settings, **options),
         )
         self._task: asyncio.Task[None] | None = None

@@ -14,6 +14,7 @@ from kuberig import client_of, proxied
 from outboxrig import MESSAGES, Desk, Outlets, condition, desk, message, outlet, until
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.kube.client import CONFIGMAPS
+from watchbell.kube.errors import NotFound
 from watchbell.outbox.journal import HOLDER, JOURNAL_NAME, Entry, Journal
 from watchbell.smtp.model import Timeouts
 
@@ -205,6 +206,48 @@ async def test_two_that_both_believe_to_lead_do_not_both_send(client, namespace)
         await old.kill()
     subjects = Counter(re.search(rb"Subject: (.*)\r\n", raw)[1] for _, _, raw in server.inbox.messages)
     assert subjects == {b"About one": 1, b"About two": 1, b"About three": 1}
+
+
+async def test_entries_of_vanished_finished_or_unreadable_mail_hold_nobody_up(client, namespace):
+    async with mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        made = await first.send(message("done"))
+        await first.finished("done")
+        await first.kill()
+        entries = {
+            "broken": "not json",
+            "gone": Entry("gone", namespace, "gone", 1, datetime.now(UTC), (0,), "<a@b.example>"),
+            made["metadata"]["uid"]: Entry(
+                made["metadata"]["uid"], namespace, "done", 1, datetime.now(UTC), (0,), "<a@b.example>"
+            ),
+            "reborn": Entry("reborn", namespace, "done", 1, datetime.now(UTC), (0,), "<a@b.example>"),
+        }
+        data = {uid: one if isinstance(one, str) else msgspec.json.encode(one).decode() for uid, one in entries.items()}
+        await client.patch(CONFIGMAPS, JOURNAL_NAME, {"data": data}, namespace)
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+        second.start()
+        await second.send(message("next"))
+        await second.finished("next")
+        await second.kill()
+        assert await second.journal() == {"broken": "not json"}
+    assert len(server.inbox.messages) == 2
+
+
+async def test_nothing_goes_out_before_the_lease_is_held_but_the_watch_is_warm(control_plane, client, namespace):
+    leading = asyncio.Event()
+    async with mail_server() as server:
+        one = Desk(client, namespace, Outlets(outlet(server.port)), lead=leading.wait)
+        one.start()
+        await one.send(message("early"), hand_in=False)
+        await until(lambda: one.outbox.queue_depth == 1)
+        assert not server.inbox.hellos
+        with pytest.raises(NotFound):
+            await one.journal()
+        leading.set()
+        await one.finished("early")
+        await one.kill()
+    assert len(server.inbox.messages) == 1
 
 
 async def test_concurrent_senders_share_one_journal_write(client, namespace):

@@ -59,8 +59,8 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _at_once() -> None:
-    return
+async def at_once() -> None:
+    """For a process that leads from the start: no lease to wait for."""
 
 
 class Outbox:
@@ -79,7 +79,7 @@ class Outbox:
         namespace: str,
         identity: str,
         fence: Callable[[float], bool],
-        lead: Callable[[], Awaitable[None]] = _at_once,
+        lead: Callable[[], Awaitable[None]] = at_once,
         now: Callable[[], datetime] = _utc_now,
         chance: Callable[[], float] = random.random,
         settings: OutboxSettings = OutboxSettings(),
