@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import shutil
 import signal
 import sys
@@ -28,6 +29,8 @@ def main() -> int:
     )
     flags = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
+    # The relay's library warns of a name of its own at each login.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     try:
         with _stage(flags.context) as stage:
             return _play(stage, once=flags.once)

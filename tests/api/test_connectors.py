@@ -11,10 +11,12 @@ import trustme
 import controlplane
 from connectorrig import KINDS, eventually, rig
 from smtprig import CANARY, LOOPBACK, USER, Authority, Scripted, mail_server
+from watchbell.api.reasons import Reason
 from watchbell.connectors.rotation import RotationWatch
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, SECRETS
 from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Unavailable, Use
 from watchbell.smtp.egress import EgressPolicy
+from watchbell.smtp.model import Fault, RetryClass, StageName
 
 LOGIN = {"username": USER, "password": CANARY}
 
@@ -343,3 +345,19 @@ async def test_a_deleted_connector_is_forgotten(control_plane, namespace):
         assert isinstance(gone, Unavailable)
         assert gone.reason == "ConnectorNotFound"
         assert at.connectors.dependencies() == ()
+
+
+async def test_after_a_login_that_was_refused_while_sending_no_mail_goes_out_before_the_next_probe(
+    control_plane, namespace, authority
+):
+    async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
+        await with_ca(at, authority)
+        await at.secret("relay", LOGIN)
+        await at.make("SmtpConnector", "default", spec(server.port))
+        await at.until("SmtpConnector", "default", "Ready", "True", "Proven")
+        fault = Fault(StageName.AUTHENTICATE, Reason.CREDENTIALS_REJECTED, "535", RetryClass.C, is_permanent=True)
+        at.connectors.report(ConnectorKey("SmtpConnector", namespace, "default"), fault)
+        await at.connectors.queue.idle()
+        held = await at.connectors.outlet(namespace, None, Use.MESSAGE)
+        assert isinstance(held, Unavailable)
+        assert "CredentialsRejected" in held.message

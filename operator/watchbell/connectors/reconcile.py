@@ -106,11 +106,15 @@ class Connectors:
         return tuple(self._dependents)
 
     def report(self, key: ConnectorKey, fault: Fault) -> None:
-        """A send ended in a fault of the session: probe again soon."""
+        """A send ended in a fault of the session: probe again soon. After one that is for good, no mail goes out before that probe."""
         record = self._records.get(key)
         if record is None:
             return
-        record.memory = replace(record.memory, is_suspect=True)
+        record.memory = replace(
+            record.memory, is_suspect=True, is_proven=record.memory.is_proven and not fault.is_permanent
+        )
+        if fault.is_permanent:
+            record.ready, record.ready_reason, record.ready_message = False, fault.reason, fault.message
         log.info("send failed, connector will be probed", extra=about(connector=str(key), reason=str(fault.reason)))
         self.queue.add(key)
 
@@ -175,7 +179,8 @@ class Connectors:
         if record.ready and record.outlet is not None:
             return record.outlet
         reason = Reason.SUSPENDED if record.ready_reason is Reason.SUSPENDED else Reason.CONNECTOR_NOT_READY
-        return Unavailable(reason, f"{record.key} is not ready ({record.ready_reason}): {record.ready_message}")
+        message = f"{record.key} is not ready ({record.ready_reason}): {record.ready_message}"
+        return Unavailable(reason, message, is_unjudged=record.ready_reason is Reason.NOT_PROBED)
 
     async def assembled(self, record: Record) -> Assembled | Refusal:
         """Gather and assemble anew, whatever the readiness; for tests of a connector."""
@@ -280,11 +285,11 @@ class Connectors:
 
     def _set_ready(self, record: Record, conditions: tuple[Condition, ...]) -> None:
         ready = next(condition for condition in conditions if condition.type == "Ready")
-        was = record.ready
+        before = record.ready, record.ready_reason is Reason.NOT_PROBED
         record.ready = ready.status == "True"
         record.ready_reason, record.ready_message = ready.reason, ready.message
         self._announcer.readiness(record)
-        if was != record.ready:
+        if before != (record.ready, False):
             self._parts.on_ready(record.key)
 
     def _depend(self, record: Record, wanted: tuple[Dependency, ...]) -> None:

@@ -15,6 +15,7 @@ from watchbell.mail.document import (
     Document,
     Facts,
     Links,
+    Listing,
     Paragraph,
     Rendered,
     Tone,
@@ -37,6 +38,7 @@ _KINDS = {
 }
 _TONES = {"Critical": Tone.CRITICAL, "Warning": Tone.WARNING, "Info": Tone.INFO}
 _ROLLOUTS = {"Deployment", "StatefulSet", "DaemonSet"}
+_LAST_MESSAGE_LINES = 12
 _URL = re.compile(r"https?://[!-~]{1,2000}", re.IGNORECASE)
 
 
@@ -161,8 +163,10 @@ def _meaning(facts: CrashFacts) -> tuple[Block, ...]:
     )
     sentences = tuple(dict.fromkeys(sentence for sentence in found if sentence))[:3]
     message = next((pod.message for pod in facts.pods[:MAX_PODS] if pod.message.strip()), "")
-    said = (f"Its own last message: {visible(redact(message[:4096]), 300)}",) if message else ()
-    return (Paragraph("What that usually means", sentences + said),) if sentences or said else ()
+    lines = (visible(line, 300) for line in redact(message[:4096]).splitlines()[-_LAST_MESSAGE_LINES:])
+    said = tuple(line for line in lines if line.strip())
+    meaning = (Paragraph("What that usually means", sentences),) if sentences else ()
+    return (*meaning, Listing("Its own last message", said)) if said else meaning
 
 
 def _details(facts: CrashFacts, names: _Names) -> Facts:
