@@ -22,15 +22,34 @@ MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
 
 
+FLAGS = """# Flags of `watchbell run`
+
+Each flag is also an environment variable; the flag wins. `--kubeconfig` and `--context` choose a cluster when the operator runs beside it.
+
+| flag | variable | default | what it does |
+|---|---|---|---|
+"""
+METRICS = """# Metrics
+
+Served at `/metrics` (`--metrics-bind-address`). Labels come from closed sets or are names of watchbell's own objects; never addresses,
+pod names or server text.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+SMTP = """# SMTP reasons and what to do
+
+What stands in conditions, in `status.stages[].reason` and in mails' results when a stage fails. Retry classes: A 30 s to 5 min, B 5 to 30 min,
+C hourly and at once when the Secret or the spec changes, D the provider's next quota window.
+
+"""
+
+
 def flags_page() -> str:
     """Every option of `watchbell run`."""
-    rows = "\n".join(
-        f"| `{option.flag}` | `{option.variable}` | {f'`{option.default}`' if option.default else ''} | {option.help} |"
+    return f"{MADE}\n{FLAGS}" + "".join(
+        f"| `{option.flag}` | `{option.variable}` | {option.default and f'`{option.default}`'} | {option.help} |\n"
         for option in OPTIONS
-    )
-    return (
-        f"{MADE}\n# Flags of `watchbell run`\n\nEach flag is also an environment variable; the flag wins. "
-        f"`--kubeconfig` and `--context` choose a cluster when the operator runs beside it.\n\n| flag | variable | default | what it does |\n|---|---|---|---|\n{rows}\n"
     )
 
 
@@ -49,11 +68,7 @@ def metrics_page() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the library offers no public way to ask
         rows.append((name, f"| `{name}` | {family.type} | {labels} | {family.documentation} |"))
-    table = "\n".join(row for _, row in sorted(rows))
-    return (
-        f"{MADE}\n# Metrics\n\nServed at `/metrics` (`--metrics-bind-address`). Labels come from closed sets or are names of "
-        f"watchbell's own objects; never addresses, pod names or server text.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n{table}\n"
-    )
+    return f"{MADE}\n{METRICS}" + "".join(f"{row}\n" for _, row in sorted(rows))
 
 
 def smtp_page() -> str:
@@ -66,11 +81,7 @@ def smtp_page() -> str:
         cures = "\n".join(f"- {_escaped(sentence)}" for sentence in remedies(reason, EXAMPLE))
         kind = "permanent" if nature.is_permanent else "temporary"
         sections.append(f"## {reason}\n\n{reason.doc} ({kind}; retry class {nature.retry})\n\n{cures}\n")
-    return (
-        f"{MADE}\n# SMTP reasons and what to do\n\nWhat stands in conditions, in `status.stages[].reason` and in mails' results when a stage fails. "
-        f"Retry classes: A 30 s to 5 min, B 5 to 30 min, C hourly and at once when the Secret or the spec changes, D the provider's next quota window.\n\n"
-        + "\n".join(sections)
-    )
+    return f"{MADE}\n{SMTP}" + "\n".join(sections)
 
 
 def _escaped(text: str) -> str:

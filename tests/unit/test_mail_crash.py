@@ -171,7 +171,7 @@ def test_each_meaning_is_told_once_and_the_last_message_of_the_container_too() -
     assert mail.text.count("general error") == 1
     assert "SIGSEGV" in mail.text
     said = mail.text.split("Its own last message")[1].split("\n\n")[0]
-    assert [line.strip() for line in said.splitlines() if line.strip()] == ["boom", "password: [redacted]"]
+    assert [line.strip() for line in said.splitlines() if line.strip()] == ["| boom", "| password: [redacted]"]
 
 
 def test_fifty_pods_are_listed_and_the_rest_is_counted() -> None:
