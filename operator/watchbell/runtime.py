@@ -124,6 +124,7 @@ class Runtime:
         self._settings = settings
         self._client = client
         self._leads = asyncio.Event()
+        self._listed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._kopf_stop = asyncio.Event()
         self._elector = (
@@ -186,7 +187,6 @@ class Runtime:
             settings=CollectorSettings(cluster_name=settings.cluster_name, namespaces=settings.watch_namespaces),
         )
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
-        self._listed = asyncio.Event()
         self._audit = Audit(client, self._subjects())
 
     # ------------------------------------------------------------------ leadership
@@ -195,7 +195,9 @@ class Runtime:
         return self._elector.covers(seconds) if self._elector else self._leads.is_set()
 
     async def _wait_leading(self) -> None:
+        """Mail may go out once this process leads and has heard of every connector there is."""
         await self._leads.wait()
+        await self._listed.wait()
 
     def _gained(self) -> None:
         log.info("leading", extra=about(identity=self._elector.identity if self._elector else ""))

@@ -260,3 +260,31 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def held(uid, reason="ConnectorNotReady", attempts=0):
+    told = {"type": "Succeeded", "status": "Unknown", "reason": reason, "message": ""}
+    later = datetime.fromtimestamp(NOW + 3600, UTC)
+    return note(uid, next_attempt_time=later, attempts=attempts, conditions=(told,))
+
+
+def test_a_message_whose_connector_became_ready_while_its_answer_was_written_is_not_held():
+    workset = WorkingSet()
+    workset.add(note("a"), NOW)
+    slot = workset.take(NOW)
+    workset.finished(slot)
+    workset.release(slot.lane, NOW)
+    workset.put_back(slot, NOW + 3600, is_held=True)
+    assert workset.take(NOW) is slot
+    workset.finished(slot)
+    workset.put_back(slot, NOW + 3600, is_held=True)
+    assert workset.take(NOW) is None
+
+
+def test_a_message_that_an_earlier_process_left_waiting_for_its_connector_is_looked_at_once():
+    workset = WorkingSet()
+    workset.add(held("nothing-tried"), NOW)
+    workset.add(held("after-a-refused-login", "Retrying"), NOW)
+    workset.add(held("after-a-try", "Retrying", attempts=1), NOW)
+    assert sorted(drain(workset)) == ["after-a-refused-login", "nothing-tried"]
+    assert drain(workset, NOW + 3600) == ["after-a-try"]

@@ -37,9 +37,10 @@ _HUNG_UP = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nothing was sent and nothing is known: try again in `after_s` seconds."""
+    """Nothing was sent and nothing is known: try again in `after_s` seconds, or (`is_held`) when the connector changes."""
 
     after_s: float
+    is_held: bool = False
 
 
 class Gone:
@@ -123,6 +124,8 @@ class Courier:
         desk = self._desk
         outlet = await desk.outlets.outlet(letter.namespace, letter.connector, letter.use)
         if isinstance(outlet, Unavailable):
+            if outlet.is_unjudged:
+                return Stopped(desk.pause_s * 10, is_held=True)
             return settle(progress, Held(outlet.reason, outlet.message), rules, desk.now(), desk.chance())
         composed = compose(letter, outlet, slot.message_id, desk.cluster_name)
         if isinstance(composed, Flaw):

@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from watchbell.api.conditions import find
 from watchbell.api.enums import ConnectorKind, Priority
 from watchbell.api.message import RecipientState
 from watchbell.api.names import DEFAULT_CONNECTOR
+from watchbell.api.reasons import Reason
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress, RecipientProgress
 
@@ -77,6 +79,14 @@ class Note(msgspec.Struct, frozen=True):
     def is_finished(self) -> bool:
         """Whether there is nothing left to do for it."""
         return self.status.completion_time is not None or self.metadata.deletion_timestamp is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether an earlier process left it waiting for its connector: nothing was tried, or nothing that counts against the message."""
+        if self.status.next_attempt_time is None:
+            return False
+        told = find(self.status.conditions, "Succeeded") or {}
+        return self.status.attempts == 0 or told.get("reason") not in {None, Reason.RETRYING}
 
     @property
     def lane(self) -> ConnectorKey:

@@ -263,7 +263,7 @@ class Outbox:
             return
         self._journal.forget(slot.uid)
         if isinstance(outcome, Stopped):
-            self._workset.put_back(slot, self._seconds() + outcome.after_s)
+            self._workset.put_back(slot, self._seconds() + outcome.after_s, is_held=outcome.is_held)
             self._wake.set()
         elif outcome is GONE:
             self._workset.remove(slot.uid)

@@ -60,10 +60,14 @@ class Outlet:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No mail can go out through this connector now; the message waits, and no attempt is counted. `reason` is shown on the message."""
+    """No mail can go out through this connector now; the message waits, and no attempt is counted. `reason` is shown on the message.
+
+    `is_unjudged`: this process has only just begun and knows nothing of the connector yet; the message waits a moment and nothing is shown.
+    """
 
     reason: Reason
     message: str
+    is_unjudged: bool = False
 
 
 class OutletSource(Protocol):

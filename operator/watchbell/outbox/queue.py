@@ -40,6 +40,7 @@ class Slot:
     conditions: tuple[dict[str, Any], ...] = ()
     is_running: bool = False
     is_held: bool = False
+    is_stirred: bool = False
     is_gone: bool = False
     ticket: int = 0
 
@@ -87,6 +88,7 @@ class WorkingSet:
         self._slots: dict[str, Slot] = {}
         self._lanes: dict[ConnectorKey, _Lane] = {}
         self._held: dict[ConnectorKey, set[str]] = {}
+        self._out: set[str] = set()
         self._runnable: OrderedDict[ConnectorKey, None] = OrderedDict()
         self._waiting: list[tuple[float, int, str]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -116,8 +118,9 @@ class WorkingSet:
             self._keep_body(known, body)
         if note.is_finished or known is not None or uid in self._recent:
             return False
-        status = note.status
-        times = [moment.timestamp() for moment in (note.spec.not_before_time, status.next_attempt_time) if moment]
+        # The connector may have become ready while nobody looked: a message that waits for it is looked at once, then held again.
+        next_time = None if note.is_held else note.status.next_attempt_time
+        times = [moment.timestamp() for moment in (note.spec.not_before_time, next_time) if moment]
         slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([now, *times]), now)
         slot.learn(note)
         self._slots[uid] = slot
@@ -134,7 +137,8 @@ class WorkingSet:
             slot = self._pop(lane)
             self._runnable.move_to_end(key)
             if slot is not None:
-                slot.is_running = True
+                slot.is_running, slot.is_stirred = True, False
+                self._out.add(slot.uid)
                 lane.running += 1
             self._mark(key)
             if slot is not None:
@@ -161,6 +165,10 @@ class WorkingSet:
         if slot.is_gone:
             self.remove(slot.uid)
             return
+        self._out.discard(slot.uid)
+        if is_held and slot.is_stirred:
+            # Its connector changed after it was asked: what it said then is old.
+            is_held, due = False, 0.0
         slot.is_held = is_held
         if is_held:
             self._held.setdefault(slot.lane, set()).add(slot.uid)
@@ -169,6 +177,7 @@ class WorkingSet:
     def remove(self, uid: str) -> None:
         """Finished or deleted: it will not come back, even if an old event says so."""
         slot = self._slots.pop(uid, None)
+        self._out.discard(uid)
         self._recent[uid] = None
         self._recent.move_to_end(uid)
         if len(self._recent) > RECENT_MAX:
@@ -200,7 +209,10 @@ class WorkingSet:
             self._bodies -= 1
 
     def release(self, key: ConnectorKey, now: float) -> int:
-        """A connector changed: every message held for it is due now. Returns how many."""
+        """A connector changed: every message held for it is due now, and one that is out will not be held. Returns how many were held."""
+        for uid in self._out:
+            slot = self._slots[uid]
+            slot.is_stirred = slot.is_stirred or _concerns(key, slot.lane)
         lanes = [lane for lane in self._held if _concerns(key, lane)]
         uids = [uid for lane in lanes for uid in self._held.pop(lane)]
         for uid in uids:
