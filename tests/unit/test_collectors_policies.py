@@ -16,6 +16,7 @@ from watchbell.collectors.policies import (
     selector_text,
     wanted_connectors,
 )
+from watchbell.collectors.reconcile import Collectors
 
 DAY = timedelta(days=1)
 
@@ -119,6 +120,51 @@ def test_a_wrong_field_is_named_by_its_path_and_nothing_is_watched():
         item for item in policy_status(broken, Sighting(), EPOCH)["conditions"] if item["type"] == "Accepted"
     ]
     assert accepted["message"].startswith("spec.routes[0].to[0]: ")
+
+
+class NoOne:
+    """An outbox and a recorder that must not be needed."""
+
+    def submit(self, body):
+        raise AssertionError(body)
+
+    def emit(self, regarding, **event):
+        raise AssertionError(event)
+
+
+class OneList:
+    """An API server whose list of policies is read while something else happens."""
+
+    def __init__(self, bodies, meanwhile):
+        self.bodies, self.meanwhile = bodies, meanwhile
+
+    async def list(self, resource, namespace=None):
+        self.meanwhile()
+        return self.bodies
+
+
+def body_of(name, generation=1, **spec):
+    body = policy_body(name, **spec)
+    body["metadata"] |= {"uid": f"uid-{name}", "generation": generation, "creationTimestamp": stamp(EPOCH)}
+    return body
+
+
+async def test_what_happens_while_an_audit_reads_is_neither_undone_nor_forgotten():
+    def meanwhile():
+        collectors.policy_changed(body_of("edited", 2, suspend=True))
+        collectors.policy_changed(body_of("fresh"))
+
+    client = OneList([body_of("edited", 1)], meanwhile)
+    collectors = Collectors(
+        client, sink=NoOne(), recorder=NoOne(), clock=lambda: 0.0, now=lambda: EPOCH, leading=lambda: True
+    )
+    for name in ("edited", "deleted"):
+        collectors.policy_changed(body_of(name))
+    await collectors._compare_policies()
+    assert {key[1]: (policy.generation, policy.is_suspended) for key, policy in collectors._policies.items()} == {
+        "edited": (2, True),
+        "fresh": (1, False),
+    }
 
 
 def test_a_request_is_answered_in_the_status():

@@ -152,8 +152,11 @@ class Collectors:
         """A CollectorPolicy was seen, for the first time or again. An event that only brings our own status back changes nothing."""
         policy = read_policy(body)
         before = self._policies.get(policy.key)
+        is_same_object = before is not None and before.uid == policy.uid
+        if before is not None and is_same_object and policy.generation < before.generation:
+            return  # an audit's list can be older than the event that came while it was read
         self._policies[policy.key] = policy
-        is_same = before is not None and (before.uid, before.generation) == (policy.uid, policy.generation)
+        is_same = before is not None and is_same_object and before.generation == policy.generation
         if before is not None and is_same and before.requested_at == policy.requested_at:
             return
         self._watch(policy)
@@ -332,12 +335,13 @@ class Collectors:
 
     async def _compare_policies(self) -> None:
         """Events are hints; this is the truth."""
-        listed: set[PolicyKey] = set()
+        known, listed = set(self._policies), set[PolicyKey]()
         for namespace in self._settings.namespaces or (None,):
             for body in await self._client.list(POLICIES, namespace):
                 listed.add((body["metadata"]["namespace"], body["metadata"]["name"]))
                 self.policy_changed(body)
-        for key in self._policies.keys() - listed:
+        # What came while the list was read is not in it, and not gone either.
+        for key in known - listed:
             self.policy_deleted(key)
 
     async def _read_past(self) -> None:
