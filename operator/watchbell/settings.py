@@ -172,7 +172,12 @@ OPTIONS = (
         "watchbell-system",
         "The operator's own namespace: Secrets of ClusterSmtpConnectors, the journal and the Lease live there.",
     ),
-    Option("policy_namespaces", namespaces, "", "Namespaces whose policies may watch pods of other namespaces."),
+    Option(
+        "policy_namespaces",
+        namespaces,
+        "",
+        "Namespaces whose policies may watch pods of other namespaces (for namespaceSelector, which this version does not have yet).",
+    ),
     Option(
         "egress_allow_host",
         hosts,

@@ -1,0 +1,153 @@
+import pytest
+
+from watchbell.api.connector import ClusterConnectorSpec, NamespacedConnectorSpec
+from watchbell.api.enums import ConnectorKind, Mechanism
+from watchbell.api.reasons import Reason
+from watchbell.connectors.assemble import Allowances, Assembled, assemble
+from watchbell.connectors.credentials import Refusal, SecretView
+from watchbell.connectors.gather import Found
+from watchbell.outbox.outlet import ConnectorKey
+from watchbell.smtp.egress import EgressPolicy
+
+KEY = ConnectorKey(ConnectorKind.SMTP_CONNECTOR, "shop", "default")
+ALLOWED = Allowances(EgressPolicy(), federated_token_file="/var/run/token")
+LOGIN = {"username": b"user@example.com", "password": b"geheim"}
+
+
+def found(spec, data=None, *, cluster=False, ca_pem=None):
+    model = ClusterConnectorSpec if cluster else NamespacedConnectorSpec
+    base = {"host": "smtp.example.com", "from": {"address": "a@example.com", "name": "A"}}
+    parsed = model.model_validate(base | ({"allowedNamespaces": {"from": "All"}} if cluster else {}) | spec)
+    secret = None
+    if data is not None:
+        secret = SecretView("shop", "relay", "1", "watchbell.dev/smtp", {}, {}, data)
+    key = ConnectorKey(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", "default") if cluster else KEY
+    return Found(parsed, parsed, key, "shop", "1", secret, None, ca_pem)
+
+
+def relay(spec, data=None, **options):
+    result = assemble(KEY, found(spec, data, **options), ALLOWED)
+    assert isinstance(result, Assembled), result
+    return result.outlet.relay
+
+
+def refusal(spec, data=None, allowances=ALLOWED, **options):
+    result = assemble(KEY, found(spec, data, **options), allowances)
+    assert isinstance(result, Refusal), result
+    return result
+
+
+AUTH = {"auth": {"secretRef": {"name": "relay"}}}
+
+
+@pytest.mark.parametrize(("mode", "port"), [("StartTLS", 587), ("Implicit", 465), ("None", 25)])
+def test_the_port_follows_from_the_tls_mode_unless_it_is_set(mode, port):
+    assert relay({"tls": {"mode": mode}}).port == port
+    assert relay({"tls": {"mode": mode}, "port": 2525}).port == 2525
+
+
+def test_a_connector_without_auth_logs_in_with_nothing():
+    assert relay({}).auth is None
+
+
+def test_a_windows_domain_stands_before_the_user_name():
+    auth = relay(
+        {"auth": {"secretRef": {"name": "relay"}, "domain": "CORP"}}, {"username": b"u", "password": b"p"}
+    ).auth
+    assert auth is not None
+    assert auth.username == "CORP\\u"
+
+
+def test_an_ses_password_is_derived_from_the_secret_access_key_as_aws_publishes_it():
+    spec = {
+        "host": "email-smtp.eu-central-1.amazonaws.com",
+        "auth": {"secretRef": {"name": "relay"}, "ses": {"region": "eu-central-1"}},
+    }
+    auth = relay(spec, {"aws-access-key-id": b"AKIAEXAMPLE", "aws-secret-access-key": b"some+secret+key"}).auth
+    assert auth is not None
+    assert auth.username == "AKIAEXAMPLE"
+    assert auth.password is not None
+    assert auth.password.reveal() == "BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2"
+
+
+def test_the_spaces_of_a_google_app_password_are_no_part_of_it():
+    auth = relay(
+        {"host": "smtp.gmail.com"} | AUTH, {"username": b"u@gmail.com", "password": b"abcd efgh ijkl mnop"}
+    ).auth
+    assert auth is not None
+    assert auth.password is not None
+    assert auth.password.reveal() == "abcdefghijklmnop"
+
+
+OAUTH = {"tokenURL": "https://login.microsoftonline.com/t/oauth2/v2.0/token", "clientID": "c", "scopes": ["s"]}
+
+
+@pytest.mark.parametrize(
+    ("grant", "data", "attribute"),
+    [
+        ("ClientCredentials", {"client-secret": b"x-secret"}, "client_secret"),
+        ("ClientCredentials", {"client.crt": b"CERT", "client.key": b"KEY"}, "client_key_pem"),
+        ("RefreshToken", {"refresh-token": b"r-token"}, "refresh_token"),
+        ("GoogleServiceAccount", {"service-account.json": b"{}"}, "service_account_json"),
+    ],
+)
+def test_each_oauth_grant_takes_its_secret_from_its_key(grant, data, attribute):
+    spec = {"auth": {"secretRef": {"name": "relay"}, "username": "box@example.com", "oauth2": OAUTH | {"grant": grant}}}
+    auth = relay(spec, data).auth
+    assert auth is not None
+    assert auth.oauth is not None
+    assert auth.password is None
+    assert getattr(auth.oauth, attribute)
+    assert auth.oauth.subject == "box@example.com"
+
+
+def test_workload_identity_is_the_operators_own_and_no_tenants():
+    spec = {"auth": {"username": "box@example.com", "oauth2": OAUTH | {"grant": "WorkloadIdentity"}}}
+    refused = refusal(spec)
+    assert (refused.reason, "ClusterSmtpConnector" in refused.message) == (Reason.INSECURE_NOT_ALLOWED, True)
+    auth = relay(spec, cluster=True).auth
+    assert auth is not None
+    assert auth.oauth is not None
+    assert auth.oauth.federated_token_file == "/var/run/token"
+
+
+def test_external_needs_no_password():
+    auth = relay({"auth": {"mechanism": "External", "username": "u"}}).auth
+    assert auth is not None
+    assert (auth.mechanism, auth.password) == (Mechanism.EXTERNAL, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "data", "reason", "named"),
+    [
+        ({"from": {"address": "a..b@example.com"}}, None, Reason.INVALID_SPEC, "spec.from.address"),
+        ({"replyTo": ["ok@example.com", "a..b@example.com"]}, None, Reason.INVALID_SPEC, "spec.replyTo[1]"),
+        ({"port": 8080}, None, Reason.PORT_NOT_ALLOWED, "spec.port"),
+        ({"tls": {"verification": "None"}}, None, Reason.INSECURE_NOT_ALLOWED, "spec.tls.verification"),
+        (AUTH, {"username": b"u"}, Reason.SECRET_KEY_MISSING, "password"),
+        ({"auth": {"secretRef": {"name": "relay"}}}, None, Reason.INVALID_SPEC, "spec.auth.secretRef"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_field(spec, data, reason, named):
+    refused = refusal(spec, data)
+    assert refused.reason is reason
+    assert named in refused.message
+
+
+def test_insecure_settings_work_with_the_operators_flag():
+    allowances = Allowances(EgressPolicy(), insecure=True)
+    result = assemble(KEY, found({"tls": {"verification": "None"}}), allowances)
+    assert isinstance(result, Assembled)
+    assert result.outlet.relay.tls.verify is False
+
+
+def test_limits_come_from_the_spec_else_from_the_provider():
+    known = assemble(KEY, found({"host": "smtp.office365.com"}), ALLOWED)
+    own = assemble(KEY, found({"host": "smtp.office365.com", "limits": {"maxRecipientsPerMessage": 7}}), ALLOWED)
+    assert isinstance(known, Assembled)
+    assert isinstance(own, Assembled)
+    assert (known.outlet.limits.max_recipients_per_message, own.outlet.limits.max_recipients_per_message) == (500, 7)
+
+
+def test_the_sender_of_an_international_domain_is_encoded_for_the_wire():
+    assert relay({"from": {"address": "a@bücher.example"}}).mail_from == "a@xn--bcher-kva.example"
