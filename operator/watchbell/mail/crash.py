@@ -91,7 +91,7 @@ def render_resolved(facts: CrashFacts) -> Rendered:
     names = _names(facts)
     words, _ = _kind(facts.kind)
     lasted = span((facts.now - facts.start_time).total_seconds())
-    held = f" and stayed so for {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+    held = f" and stayed so for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
     document = Document(
         tone=Tone.GOOD,
         status="Resolved",
@@ -220,7 +220,7 @@ def _next_steps(facts: CrashFacts, names: _Names) -> tuple[Block, ...]:
     if facts.repeat_seconds:
         sentences.append(f"If it goes on, you are reminded in {span(facts.repeat_seconds)}.")
     if facts.send_resolved:
-        held = f" for {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+        held = f" for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
         sentences.append(f"When all pods of {names.owner} have been ready{held}, a reply to this mail says so.")
     return (Paragraph("What watchbell does next", (" ".join(sentences),)),)
 
