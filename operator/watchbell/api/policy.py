@@ -73,8 +73,8 @@ class Grouping(Block):
     )
     resolve_after_seconds: Annotated[int, Field(strict=True, ge=0, le=86_400)] = Field(
         120,
-        description="The workload must have been ready so long before the incident is over. A container that restarted more than once has to hold ten "
-        "minutes more, the time after which the kubelet forgets a crash loop; pods that replaced it have not.",
+        description="The workload must have been ready so long before the incident is over. A container that restarted more than once has to hold "
+        "ten minutes more, the time after which the kubelet forgets a crash loop; pods that replaced it have not.",
     )
 
 
