@@ -50,14 +50,6 @@ log = logging.getLogger(__name__)
 LEASE = "watchbell"
 DRAIN_S = 20.0
 """How long a stopping operator waits for mails under way; below the 30 s that Kubernetes gives a pod, with time left to release the Lease."""
-KINDS = (
-    "smtpconnectors",
-    "clustersmtpconnectors",
-    "smtptests",
-    "emailmessages",
-    "collectorpolicies",
-    "collectorincidents",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,18 @@ After it: `runtime`, which builds and runs everything.
 """
 
 import asyncio
+import contextlib
 import sys
 
 from watchbell import metrics
 from watchbell.endpoints import BindError
 from watchbell.kube.access import AccessError, load_access
-from watchbell.kube.client import NAMESPACES, Client, custom
+from watchbell.kube.client import CONFIGMAPS, LEASES, NAMESPACES, SECRETS, Client, custom
 from watchbell.kube.crdcheck import Wanted, forbidden_verbs, missing_crds
-from watchbell.kube.errors import ApiError, NotFound
+from watchbell.kube.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
 from watchbell.logs import set_up
 from watchbell.runtime import Runtime
-from watchbell.settings import Settings
+from watchbell.settings import SecretAccess, Settings
 
 KINDS = (
     "smtpconnectors",
@@ -24,6 +25,8 @@ KINDS = (
     "collectorpolicies",
     "collectorincidents",
 )
+
+RULES_TOLD = 6
 
 
 class StartError(Exception):
@@ -38,20 +41,47 @@ async def check(client: Client, settings: Settings) -> None:
             raise StartError(
                 f"the cluster lacks the CRDs {', '.join(missing)}; install them: kubectl apply --server-side -f crds/"
             )
-        home = settings.cluster_resource_namespace
+        denied = await forbidden_verbs(client, wanted_rights(settings))
+        if denied:
+            raise StartError(
+                f"the operator's role lacks: {_merged(denied)}; install the chart's RBAC, or add these rules"
+            )
+        await _check_home(client, settings.cluster_resource_namespace)
+    except ApiError as error:
+        raise StartError(_told(error, client.access.server)) from error
+
+
+async def _check_home(client: Client, home: str) -> None:
+    # Who may not read namespaces cannot be told that one is missing; the outbox tells when it cannot write its journal.
+    with contextlib.suppress(Forbidden):
         try:
             await client.get(NAMESPACES, home)
         except NotFound:
             raise StartError(
                 f"there is no namespace {home}; create it, or name another with --cluster-resource-namespace"
             ) from None
-        denied = await forbidden_verbs(client, wanted_rights(settings))
-    except ApiError as error:
-        raise StartError(f"the API server does not let the operator start: {error}") from error
-    if denied:
-        raise StartError(
-            f"the operator's role lacks: {'; '.join(denied)}; install the chart's RBAC or run: kubectl auth can-i --list"
-        )
+
+
+def _told(error: ApiError, server: str) -> str:
+    match error:
+        case Unreachable():
+            return f"{error.message}; start the API server, or name another with --kubeconfig and --context"
+        case Unauthorized():
+            return (
+                f"the API server {server} does not accept the operator's token or certificate (401); renew it in the kubeconfig, "
+                "or give the pod a service account"
+            )
+    return f"the API server {server} does not let the operator start: {error}; see: kubectl get --raw /readyz?verbose"
+
+
+def _merged(denied: tuple[str, ...]) -> str:
+    """`list pods`, `watch pods` → `list, watch pods`; at most so many that one can read them."""
+    verbs: dict[str, list[str]] = {}
+    for verb, _, kind in (right.partition(" ") for right in denied):
+        verbs.setdefault(kind, []).append(verb)
+    rules = [f"{', '.join(names)} {kind}" for kind, names in verbs.items()]
+    more = len(rules) - RULES_TOLD
+    return "; ".join(rules[:RULES_TOLD]) + (f"; and {more} more rules" if more > 0 else "")
 
 
 def wanted_rights(settings: Settings) -> tuple[Wanted, ...]:
@@ -65,6 +95,12 @@ def wanted_rights(settings: Settings) -> tuple[Wanted, ...]:
             wanted += [Wanted(verb, custom(plural), space) for verb in ("list", "watch")]
             wanted.append(Wanted("patch", custom(plural), space, "status"))
         wanted += [Wanted("create", custom(plural), space) for plural in ("emailmessages", "collectorincidents")]
+        if settings.secret_access is SecretAccess.WATCH:
+            wanted += [Wanted(verb, SECRETS, space) for verb in ("list", "watch")]
+    home = settings.cluster_resource_namespace
+    wanted.append(Wanted("create", CONFIGMAPS, home))
+    if settings.leader_elect:
+        wanted.append(Wanted("create", LEASES, home))
     return tuple(wanted)
 
 

@@ -8,14 +8,23 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from watchbell import __version__
 from watchbell.settings import SettingError, add_options, read_settings
 
 
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage, which is longer than a screen, stands in `--help`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with exit code 2."""
+        self.exit(2, f"watchbell: {message}; see: {self.prog} --help\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    root = argparse.ArgumentParser(prog="watchbell", description="Mail that a cluster can rely on.")
+    root = OneSentenceParser(prog="watchbell", description="Mail that a cluster can rely on.")
     root.add_argument("--version", action="version", version=version())
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     run = verbs.add_parser(
