@@ -16,7 +16,7 @@ PROGRAMS := etcd kube-apiserver kubectl kstatus crd-schema-checker
 IMAGE ?= watchbell:dev
 BASE_IMAGE ?=
 
-.PHONY: help setup demo test relay-test check generate lock bench image clean
+.PHONY: help setup demo test relay-test node-test check generate lock bench image clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,11 @@ relay-test: $(READY)  ## tests against Postfix from Debian; needs root; PYTEST_A
 	@$(TOOLS) -m controlplane build etcd kube-apiserver >/dev/null
 	@$(TOOLS) -m controlplane.debian >/dev/null
 	@$(PYTEST) tests/relay $(PYTEST_ARGS)
+
+node-test: $(READY)  ## tests with real pods that crash on a real node; needs root; PYTEST_ARGS=…
+	@if [[ $$(id -u) != 0 ]]; then echo 'node-test: a node mounts and makes namespaces, which needs root: sudo make node-test' >&2; exit 1; fi
+	@$(TOOLS) -m realnode prepare
+	@$(PYTEST) tests/node $(PYTEST_ARGS)
 
 check: $(READY)  ## lint, formatting, types, layers, and whether generated files are current
 	@$(BIN)/ruff check $(SOURCES)

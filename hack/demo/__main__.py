@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -16,7 +17,7 @@ from demo.kubectl import Kubectl
 from demo.process import OperatorProcess
 from demo.relay import Relay
 from demo.screen import StepFailedError, block, note, paint, step, title
-from demo.story import ROOT, Stage, clean_up, new_password, tell, try_next
+from demo.story import CRASH_IMAGE, ROOT, Stage, clean_up, new_password, tell, try_next
 
 
 def main() -> int:
@@ -27,12 +28,17 @@ def main() -> int:
         "--context",
         help="use this context of your kubeconfig, with real pods, instead of a control plane of the demo's own",
     )
+    parser.add_argument(
+        "--image",
+        default=os.environ.get("DEMO_IMAGE", CRASH_IMAGE),
+        help="with --context: an image with sh that your nodes have or can pull; default $DEMO_IMAGE, else %(default)s",
+    )
     flags = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     # The relay's library warns of a name of its own at each login.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     try:
-        with _stage(flags.context) as stage:
+        with _stage(flags.context, flags.image) as stage:
             return _play(stage, once=flags.once)
     except KeyboardInterrupt:
         return 130
@@ -46,14 +52,13 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 @contextlib.contextmanager
-def _stage(context: str | None) -> Iterator[Stage]:
+def _stage(context: str | None, image: str) -> Iterator[Stage]:
     out = ROOT / "demo-out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if context is not None:
-        stage = Stage(
-            Kubectl(binary("kubectl"), None, context), has_nodes=True, out=out, kubeconfig=None, context=context
-        )
+        theirs = Kubectl(binary("kubectl"), None, context)
+        stage = Stage(theirs, has_nodes=True, out=out, kubeconfig=None, context=context, crash_image=image)
         try:
             yield stage
         finally:

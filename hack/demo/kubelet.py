@@ -1,7 +1,8 @@
 """A stand-in for controller manager, scheduler and kubelet: one pod whose statuses were recorded from a real kubelet and are replayed here.
 
 The demo's own control plane has no node. The statuses are not made up: `recordings/*.json` holds what a kubelet wrote for a container that
-really crashed (image and command stand in the file), step by step with the time between them. Only names, times and addresses are set anew.
+really crashed (image and command stand in the file), step by step with the time between them. Only the times and the name of the image are set
+anew.
 """
 
 import json
@@ -18,6 +19,7 @@ from demo.manifests import COLLECTOR, NAMESPACE
 HASH = "7c9f8d6b5"
 POD = f"{COLLECTOR}-{HASH}-x2v4k"
 IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"
+CONTAINER = {"name": "otc-container", "image": IMAGE, "terminationMessagePolicy": "FallbackToLogsOnError"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,12 @@ def recording(name: str) -> list[Step]:
     text = (resources.files("demo") / "recordings" / f"{name}.json").read_text(encoding="utf-8")
     parsed = json.loads(text)
     shift = datetime.now(UTC) - datetime.fromisoformat(parsed["recordedAt"])
-    return [Step(entry["afterSeconds"], _moved(entry["status"], shift)) for entry in parsed["steps"]]
+    return [Step(entry["afterSeconds"], _named(_moved(entry["status"], shift))) for entry in parsed["steps"]]
+
+
+def _named(status: dict[str, Any]) -> dict[str, Any]:
+    containers = [one | {"image": IMAGE} for one in status.get("containerStatuses", ())]
+    return status | {"containerStatuses": containers} if containers else status
 
 
 def _moved(value: Any, shift: timedelta) -> Any:  # noqa: ANN401 - any JSON
@@ -57,7 +64,7 @@ class StandIn:
         labels = {"app": COLLECTOR, "app.kubernetes.io/component": "collector"}
         template: dict[str, Any] = {
             "metadata": {"labels": labels},
-            "spec": {"containers": [{"name": "otc-container", "image": IMAGE}]},
+            "spec": {"containers": [CONTAINER]},
         }
         deployment = self._make(
             "apps/v1",

@@ -25,6 +25,7 @@ class Stage:
     out: Path
     kubeconfig: Path | None
     context: str | None
+    crash_image: str = CRASH_IMAGE
 
 
 def install(stage: Stage) -> None:
@@ -98,8 +99,8 @@ def crash(stage: Stage, relay: Relay) -> Arrived:
 
 
 def _break_really(stage: Stage) -> None:
-    with step(f"create a Deployment whose container ends with exit code 1 ({CRASH_IMAGE})"):
-        stage.kubectl.apply(m.broken_collector(CRASH_IMAGE))
+    with step(f"create a Deployment whose container ends with exit code 1 ({stage.crash_image})"):
+        stage.kubectl.apply(m.broken_collector(stage.crash_image))
 
 
 def _replay(stage: Stage) -> None:

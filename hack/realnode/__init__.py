@@ -5,6 +5,6 @@
 """
 
 from realnode.image import IMAGE
-from realnode.node import NODE_NAME, Node, start
+from realnode.node import NODE_NAME, Node, prepare, start
 
-__all__ = ["IMAGE", "NODE_NAME", "Node", "start"]
+__all__ = ["IMAGE", "NODE_NAME", "Node", "prepare", "start"]

@@ -1,4 +1,4 @@
-"""``python -m realnode up | record``: a real node on the command line."""
+"""``python -m realnode up | record | prepare``: a real node on the command line."""
 
 import argparse
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controlplane import ControlPlaneError
-from realnode import IMAGE, NODE_NAME, start
+from realnode import IMAGE, NODE_NAME, prepare, start
 from realnode.recorder import FOLDER, record
 
 
@@ -17,6 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A polite end ends the node too.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if asked.command == "prepare":
+            prepare()
+            return 0
         with start(asked.directory, back_off_s=asked.back_off) as node:
             if asked.command == "record":
                 record(node, asked.into)
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", parents=[common], help="start it, print the kubeconfig's path, stay until Ctrl-C")
+    commands.add_parser("prepare", help="build and fetch what a node needs, so that it starts at once later")
     record_ = commands.add_parser("record", parents=[common], help="record what its kubelet writes about crashing pods")
     record_.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="default: hack/demo/recordings")
     return parser

@@ -200,10 +200,7 @@ def start(directory: Path | str | None = None, *, back_off_s: int | None = None,
 
     ``directory`` as for ``controlplane.start``; ``back_off_s`` shortens the pauses of crash loops. Raises ControlPlaneError.
     """
-    _check_machine()
-    for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"):
-        binary(name)
-    packages = unpacked(listed(PACKAGES))
+    packages = prepare()
     with shown("Starting a node", 15):
         # The node is on the other side of a cable, so loopback is not enough.
         plane = start_plane(
@@ -216,6 +213,14 @@ def start(directory: Path | str | None = None, *, back_off_s: int | None = None,
             node.stop()
             raise
     return node
+
+
+def prepare() -> Path:
+    """Makes all programs ready, which takes minutes the first time; the root of the unpacked Debian packages. Raises ControlPlaneError."""
+    _check_machine()
+    for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"):
+        binary(name)
+    return unpacked(listed(PACKAGES))
 
 
 def _check_machine() -> None:
