@@ -104,5 +104,17 @@ def broken_collector(image: str) -> str:
         """)
 
 
+def smtp_test() -> str:
+    """The "Test connection" button, for the reader to press."""
+    return _yaml(f"""
+        apiVersion: watchbell.dev/v1alpha1
+        kind: SmtpTest
+        metadata: {{generateName: try-}}
+        spec:
+          connectorRef: {{name: alerts}}
+          to: [{TO}]
+        """)
+
+
 def _yaml(text: str) -> str:
     return f"{textwrap.dedent(text).strip()}\n---\n"

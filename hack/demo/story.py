@@ -139,7 +139,9 @@ def show(mail: Arrived) -> None:
 
 
 def try_next(stage: Stage) -> str:
-    """Commands for the reader."""
+    """Commands for the reader; the file that one of them takes is written here."""
+    trial = stage.out / "try-smtptest.yaml"
+    trial.write_text(m.smtp_test(), encoding="utf-8")
     export = (
         f"export KUBECONFIG={stage.kubeconfig}" if stage.kubeconfig else f"kubectl config use-context {stage.context}"
     )
@@ -148,7 +150,7 @@ def try_next(stage: Stage) -> str:
             export,
             f"kubectl -n {m.NAMESPACE} describe smtpconnector alerts",
             f"kubectl -n {m.NAMESPACE} get collectorincidents -o yaml",
-            f"kubectl -n {m.NAMESPACE} create -f {ROOT}/docs/samples/   # objects to play with",
+            f"kubectl -n {m.NAMESPACE} create -f {trial}   # a test mail; then: get smtptests",
             f'kubectl -n {m.NAMESPACE} patch secret relay -p \'{{"stringData":{{"password":"wrong"}}}}\'   # then: get smtpconnector alerts -w',
         )
     )

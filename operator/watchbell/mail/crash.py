@@ -146,8 +146,10 @@ def _last_end(facts: CrashFacts) -> str:
         return ""
     pod = facts.pods[0]
     label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 63))
-    restarts = count(_restarts(facts), "restart")
-    return f"The last run ended with {label}; {restarts} so far." if label else f"{restarts} so far."
+    restarts = _restarts(facts)
+    so_far = f"{count(restarts, 'restart')} so far" if restarts else ""
+    told = "; ".join(filter(None, (f"The last run ended with {label}" if label else "", so_far)))
+    return f"{told}." if told else ""
 
 
 def _meaning(facts: CrashFacts) -> tuple[Block, ...]:

@@ -183,7 +183,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
         "Check the user name and password in the Secret of spec.auth.secretRef: kubectl -n $NAMESPACE get secret $SECRET -o jsonpath='{{.data.username}}' | base64 -d",
         "Usual slips: a newline at the end, a value encoded in base64 twice, the API key in place of the SMTP key, the password of another region.",
         _WRITE_ANEW,
-        "It is tried again at once when the Secret changes, and else once an hour, so that the account is not locked.",
+        "It is tried again at once when the Secret changes, and else after 15 minutes and then ever more slowly, so that the account is not locked.",
     ),
     R.APP_PASSWORD_REQUIRED: (
         "Create an app password in the account's security settings (needs 2-step verification) and store it in the Secret of spec.auth.secretRef.",
