@@ -253,7 +253,6 @@ class Runtime:
         return 0 if asked.is_set() and not broken else 1
 
     def _jobs(self) -> list[tuple[str, Any]]:
-        settings = self._settings
         jobs = [
             ("events", self._recorder.run()),
             ("connectors", self.connectors.run()),
@@ -262,14 +261,17 @@ class Runtime:
             ("collectors", self.collectors.run()),
             ("audit", self._list_and_audit()),
         ]
-        if settings.secret_access is SecretAccess.WATCH:
-            watch = SecretWatch(self._client, settings.watch_namespaces, self.connectors.dependency_changed)
-            jobs.append(("secrets", watch.run()))
-        else:
-            jobs.append(("rotation", RotationWatch(self._client, self.connectors).run()))
+        jobs += self._secret_jobs()
         if self._elector is not None:
             jobs.append(("lease", self._elector.run()))
         return jobs
+
+    def _secret_jobs(self) -> list[tuple[str, Any]]:
+        if self._settings.secret_access is not SecretAccess.WATCH:
+            return [("rotation", RotationWatch(self._client, self.connectors).run())]
+        watch = SecretWatch(self._client, self._settings.secret_namespaces, self.connectors.dependency_changed)
+        rotation = RotationWatch(self._client, self.connectors, watch.sees)
+        return [("secrets", watch.run()), ("rotation", rotation.run())]
 
     def _kinds(self) -> dict[ConnectorKind, KindStore]:
         return {kind: KindStore(self.connectors, kind, self.collectors.connectors_changed) for kind in ConnectorKind}

@@ -1,7 +1,7 @@
 """Watch mode (`--secret-access Watch`): Secrets that opted in are watched, so that a rotated one is proven within a second.
 
 Only their metadata is decoded; what they hold never gets into this process's memory through here. In the other modes
-`connectors.rotation` reads versions by name, slowly.
+`connectors.rotation` reads versions by name, slowly, as it does here for what is not seen.
 """
 
 import asyncio
@@ -55,6 +55,10 @@ class SecretWatch:
         async with asyncio.TaskGroup() as group:
             for informer in self._informers:
                 group.create_task(informer.run())
+
+    def sees(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether changes of this object are told."""
+        return kind == "Secret" and any((namespace, name) in informer.store for informer in self._informers)
 
     def _heard(self, old: OptedIn | None, new: OptedIn | None) -> None:
         seen = new or old

@@ -241,6 +241,11 @@ class Settings:
     log_format: LogFormat
     cluster_name: str
 
+    @property
+    def secret_namespaces(self) -> tuple[str, ...]:
+        """Where Secrets are that connectors use; empty for everywhere. Those of ClusterSmtpConnectors are in the operator's own namespace."""
+        return tuple(sorted({*self.watch_namespaces, self.cluster_resource_namespace})) if self.watch_namespaces else ()
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Put every option on `parser`; switches may stand alone or take a value."""

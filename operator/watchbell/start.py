@@ -95,8 +95,9 @@ def wanted_rights(settings: Settings) -> tuple[Wanted, ...]:
             wanted += [Wanted(verb, custom(plural), space) for verb in ("list", "watch")]
             wanted.append(Wanted("patch", custom(plural), space, "status"))
         wanted += [Wanted("create", custom(plural), space) for plural in ("emailmessages", "collectorincidents")]
-        if settings.secret_access is SecretAccess.WATCH:
-            wanted += [Wanted(verb, SECRETS, space) for verb in ("list", "watch")]
+    if settings.secret_access is SecretAccess.WATCH:
+        where: tuple[str | None, ...] = settings.secret_namespaces or (None,)
+        wanted += [Wanted(verb, SECRETS, space) for space in where for verb in ("list", "watch")]
     home = settings.cluster_resource_namespace
     wanted.append(Wanted("create", CONFIGMAPS, home))
     if settings.leader_elect:

@@ -1,11 +1,13 @@
 """Notices rotated Secrets without the right to watch them: reads what connectors stand on by name, one after the other, slowly.
 
 Thirty Secrets are seen within thirty seconds at one request a second; more of them take longer, so that an idle operator stays below one
-request a second. Nothing of a Secret but its version is kept here. In watch mode this is not needed.
+request a second. Nothing of a Secret but its version is kept here. In watch mode this is left for what the watch does not bring: ConfigMaps,
+and Secrets that did not opt in.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from watchbell.connectors.reconcile import Connectors, Dependency
 from watchbell.kube.client import CONFIGMAPS, SECRETS, Client
@@ -18,6 +20,7 @@ ROUND_S = 28.0
 FEW = 28
 FEW_SPACING_S = 1.0
 MANY_SPACING_S = 1.25
+IsWatched = Callable[[str, str, str], bool]
 RESOURCES = {"Secret": SECRETS, "ConfigMap": CONFIGMAPS}
 
 
@@ -29,23 +32,28 @@ def spacing_s(count: int) -> float:
 
 
 class RotationWatch:
-    """Polls versions while leading; `run` never ends by itself."""
+    """Polls the versions of what `is_watched(kind, namespace, name)` does not know; `run` never ends by itself."""
 
-    def __init__(self, client: Client, connectors: Connectors) -> None:
+    def __init__(self, client: Client, connectors: Connectors, is_watched: IsWatched = lambda *_: False) -> None:
         self._client = client
         self._connectors = connectors
+        self._is_watched = is_watched
         self._versions: dict[Dependency, str] = {}
 
     async def run(self) -> None:
         """Read one object after the other, for ever."""
         while True:
-            todo = [entry for entry in self._connectors.dependencies() if entry[0] in RESOURCES]
+            todo = self._todo()
             self._versions = {entry: self._versions[entry] for entry in todo if entry in self._versions}
             for entry in todo:
                 await asyncio.sleep(spacing_s(len(todo)))
                 await self._look(entry)
             if not todo:
                 await asyncio.sleep(ROUND_S / FEW)
+
+    def _todo(self) -> list[Dependency]:
+        entries = self._connectors.dependencies()
+        return [entry for entry in entries if entry[0] in RESOURCES and not self._is_watched(*entry)]
 
     async def _look(self, entry: Dependency) -> None:
         kind, namespace, name = entry
