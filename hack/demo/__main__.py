@@ -17,7 +17,7 @@ from demo.kubectl import Kubectl
 from demo.process import OperatorProcess
 from demo.relay import Relay
 from demo.screen import StepFailedError, block, note, paint, step, title
-from demo.story import CRASH_IMAGE, ROOT, Stage, clean_up, new_password, tell, try_next
+from demo.story import CRASH_IMAGE, ROOT, Stage, clean_up, crds_of, new_password, refuse_if_occupied, tell, try_next
 
 
 def main() -> int:
@@ -58,11 +58,13 @@ def _stage(context: str | None, image: str) -> Iterator[Stage]:
     out.mkdir(parents=True)
     if context is not None:
         theirs = Kubectl(binary("kubectl"), None, context)
+        refuse_if_occupied(theirs)
+        crds_before = crds_of(theirs)
         stage = Stage(theirs, has_nodes=True, out=out, kubeconfig=None, context=context, crash_image=image)
         try:
             yield stage
         finally:
-            clean_up(stage)
+            clean_up(stage, crds_before)
         return
     title("A real API server, without a container engine")
     with tempfile.TemporaryDirectory(prefix="watchbell-demo-") as folder:

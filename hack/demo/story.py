@@ -172,13 +172,35 @@ def new_password() -> str:
     return secrets.token_urlsafe(18)
 
 
-def clean_up(stage: Stage) -> None:
+def crds_of(kubectl: Kubectl) -> frozenset[str]:
+    """Our CRDs that the cluster has, as kubectl names them."""
+    return frozenset(
+        name for name in kubectl.run("get", "crds", "-o", "name").split() if name.endswith(".watchbell.dev")
+    )
+
+
+def refuse_if_occupied(kubectl: Kubectl) -> None:
+    """The demo deletes its namespaces at the end, so it only starts where nobody has them. Raises StepFailedError."""
+    found = kubectl.run("get", "namespace", m.NAMESPACE, m.HOME, "--ignore-not-found", "-o", "name").split()
+    if found:
+        raise StepFailedError(
+            f"the cluster has {' and '.join(found)} already, and the demo deletes its namespaces at the end; use another cluster, or wait if the demo "
+            "ran here a moment ago"
+        )
+
+
+def clean_up(stage: Stage, crds_before: frozenset[str]) -> None:
     """In a cluster that was there before: leave nothing of the demo."""
-    for arguments in (
-        ("delete", "clustersmtpconnector", "watchbell-demo", "--ignore-not-found"),
-        ("delete", "namespace", m.NAMESPACE, m.HOME, "--ignore-not-found", "--wait=false"),
-    ):
-        try:
-            stage.kubectl.run(*arguments)
-        except StepFailedError as error:
-            note(f"could not clean up: {error}")
+    if any("clustersmtpconnectors" in name for name in crds_before):
+        _tidied(stage, "delete", "clustersmtpconnector", "watchbell-demo", "--ignore-not-found")
+    _tidied(stage, "delete", "namespace", m.NAMESPACE, m.HOME, "--ignore-not-found", "--wait=false")
+    ours = sorted(crds_of(stage.kubectl) - crds_before)
+    if ours:
+        _tidied(stage, "delete", "--ignore-not-found", *ours)
+
+
+def _tidied(stage: Stage, *arguments: str) -> None:
+    try:
+        stage.kubectl.run(*arguments)
+    except StepFailedError as error:
+        note(f"could not clean up: {error}")
