@@ -61,15 +61,29 @@ def session(access: Access) -> kopf.AiohttpSession:
 
 
 def authorize(access: Access) -> aiohttp.ClientMiddlewareType:
-    """A fresh token for each request: a service account's token is renewed every hour, and kopf would only notice at a 401."""
+    """A fresh token for each request: a service account's token is renewed every hour, and kopf would only notice at a 401.
+
+    A refused token that a program gave is asked for once more, and the server is known by the name that the kubeconfig says.
+    """
 
     async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        if access.token is not None:
-            token = await asyncio.to_thread(access.token) if access.is_token_slow else access.token()
-            request.headers["Authorization"] = f"Bearer {token}"
+        request.server_hostname = access.server_name
+        await _sign(access, request)
+        response = await handler(request)
+        if response.status != 401 or access.drop_token is None:
+            return response
+        response.release()
+        await asyncio.to_thread(access.drop_token)
+        await _sign(access, request)
         return await handler(request)
 
     return middleware
+
+
+async def _sign(access: Access, request: aiohttp.ClientRequest) -> None:
+    if access.token is not None:
+        token = await asyncio.to_thread(access.token) if access.is_token_slow else access.token()
+        request.headers["Authorization"] = f"Bearer {token}"
 
 
 def space_watches(clock: Callable[[], float]) -> aiohttp.ClientMiddlewareType:
