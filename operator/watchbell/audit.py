@@ -48,14 +48,20 @@ async def audit_once(client: Client, subject: Subject) -> int:
     listed: list[dict[str, Any]] = []
     for namespace in subject.namespaces or (None,):
         listed += await client.list(subject.resource, namespace)
+    gone = before - subject.store.identities()
     for body in listed:
-        body.setdefault("kind", subject.kind)
-        subject.store.changed(body)
-    present = {(str(body["metadata"].get("namespace") or ""), str(body["metadata"]["name"])) for body in listed}
-    ghosts = before - present
+        # What was deleted while the list was on its way stays deleted.
+        if _identity(body) not in gone:
+            body.setdefault("kind", subject.kind)
+            subject.store.changed(body)
+    ghosts = before - gone - {_identity(body) for body in listed}
     for namespace, name in ghosts:
         subject.store.deleted({"kind": subject.kind, "metadata": {"namespace": namespace, "name": name}})
     return len(ghosts)
+
+
+def _identity(body: Mapping[str, Any]) -> tuple[str, str]:
+    return str(body["metadata"].get("namespace") or ""), str(body["metadata"]["name"])
 
 
 class Audit:

@@ -86,8 +86,13 @@ def record_of(body: Mapping[str, Any]) -> Record:
 
 
 def refresh(record: Record, body: Mapping[str, Any]) -> bool:
-    """Take over a newer body; True if anything changed that a reconcile must see (spec or request, not our own status)."""
+    """Take over a newer body; True if anything changed that a reconcile must see (spec or request, not our own status).
+
+    A list may be older than what a watch brought meanwhile; an older generation is never taken over.
+    """
     newer = record_of(body)
+    if newer.uid == record.uid and newer.generation < record.generation:
+        return False
     changed = (newer.uid, newer.generation, newer.request) != (record.uid, record.generation, record.request)
     record.uid, record.generation, record.request = newer.uid, newer.generation, newer.request
     record.spec_json, record.status_json = newer.spec_json, newer.status_json
