@@ -4,18 +4,12 @@ Used by `oauth` just before the request. Reads the federated token's file (anew 
 comes in as an argument. Sources: RFC 6749 §4.4 and §6, RFC 7521, RFC 7523; Microsoft's certificate credentials; Google's service-account flow.
 """
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
-
-import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
@@ -74,23 +68,23 @@ def _asserted(assertion: str) -> dict[str, str]:
 
 
 def _certificate_assertion(plan: OAuthPlan, cert_pem: str, key: Sensitive, now: datetime) -> str | GrantProblem:
+    seconds = int(now.timestamp())
+    claims = {
+        "aud": plan.token_url,
+        "iss": plan.client_id,
+        "sub": plan.client_id,
+        "jti": str(uuid4()),
+        "iat": seconds,
+        "nbf": seconds,
+        "exp": seconds + _ASSERTION_LIFE_S,
+    }
+    # Imported when first needed: the library behind it takes ten megabytes, and most connectors never sign anything.
+    from watchbell.smtp.assertions import UnusableKeyError, signed_by_certificate  # noqa: PLC0415 - see above
+
     try:
-        certificate = x509.load_pem_x509_certificate(cert_pem.encode())
-        thumbprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest()
-        header = {"x5t#S256": base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode()}
-        seconds = int(now.timestamp())
-        claims = {
-            "aud": plan.token_url,
-            "iss": plan.client_id,
-            "sub": plan.client_id,
-            "jti": str(uuid4()),
-            "iat": seconds,
-            "nbf": seconds,
-            "exp": seconds + _ASSERTION_LIFE_S,
-        }
-        return jwt.encode(claims, key.reveal(), algorithm="PS256", headers=header)
-    except (ValueError, TypeError, jwt.PyJWTError) as error:
-        return _rejected(f"client.crt or client.key cannot be used: {type(error).__name__}")
+        return signed_by_certificate(claims, cert_pem, key)
+    except UnusableKeyError as error:
+        return _rejected(f"client.crt or client.key cannot be used: {error}")
 
 
 def _workload_identity(plan: OAuthPlan) -> Form | GrantProblem:
@@ -136,11 +130,15 @@ def _google_service_account(plan: OAuthPlan, username: str, now: datetime) -> Fo
             "iat": seconds,
             "exp": seconds + _GOOGLE_LIFE_S,
         }
-        headers = {"kid": str(account["private_key_id"])} if "private_key_id" in account else None
-        assertion = jwt.encode(claims, str(account["private_key"]), algorithm="RS256", headers=headers)
-    except (ValueError, TypeError, KeyError, RecursionError, jwt.PyJWTError) as error:
+        key, key_id = Sensitive(str(account["private_key"])), str(account.get("private_key_id", ""))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         return _rejected(f"service-account.json cannot be used: {type(error).__name__}")
-    return {"grant_type": _JWT_BEARER, "assertion": assertion}
+    from watchbell.smtp.assertions import UnusableKeyError, signed_by_key  # noqa: PLC0415 - as above
+
+    try:
+        return {"grant_type": _JWT_BEARER, "assertion": signed_by_key(claims, key, key_id)}
+    except UnusableKeyError as error:
+        return _rejected(f"service-account.json cannot be used: {error}")
 
 
 def _invalid(message: str) -> GrantProblem:

@@ -12,10 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
 from watchbell.smtp.breakage import breakage_of
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.egress import EgressPolicy, check_address, check_port
@@ -79,35 +75,14 @@ class Resolver:
         return replace(breakage, name=code) if code else breakage
 
     async def _response_code(self, host: str) -> str:
-        try:
-            resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
-            if self._nameservers:
-                resolver.nameservers = list(self._nameservers)
-                resolver.port = self._nameserver_port
-            await resolver.resolve(host, "A", search=not host.endswith("."), raise_on_no_answer=True)
-        except dns.exception.DNSException as error:
-            return _code_of(error)
-        except (OSError, UnicodeError):
-            return ""
-        return ""
+        # Loaded when the first name is not found: the library takes three megabytes and most operators never need it.
+        from watchbell.smtp.dnscode import response_code  # noqa: PLC0415 - see above
+
+        return await response_code(host, self._nameservers, self._nameserver_port)
 
     def close(self) -> None:
         """Lets the threads go; a look-up that still blocks ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _code_of(error: dns.exception.DNSException) -> str:
-    match error:
-        case dns.resolver.NXDOMAIN():
-            return "NXDOMAIN"
-        case dns.resolver.NoAnswer():
-            return "NODATA"
-        case dns.exception.Timeout():
-            return "TIMEOUT"
-        case dns.resolver.NoNameservers():
-            return "REFUSED" if "REFUSED" in str(error) else "SERVFAIL"
-        case _:
-            return ""
 
 
 def _distinct(found: Sequence[AddressInfo]) -> tuple[Address, ...]:

@@ -11,20 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from cryptography import x509
-
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
+from watchbell.smtp.certificate import Certificate, certificate_of
 from watchbell.smtp.model import TlsFacts, TlsPlan
 
 _CONTEXTS_KEPT = 64  # up to 2 MiB each where the system's roots cannot be looked up one by one
-_CERTIFICATES_KEPT = 256
-_NAMES_SHOWN = 16
 _VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
 
@@ -159,41 +155,26 @@ class Handshake:
 
 
 def read_handshake(connection: ssl.SSLObject | ssl.SSLSocket) -> Handshake:
-    """Version, cipher and certificate; read from the DER form, because Python shows an unverified certificate in no other."""
+    """Version, cipher and certificate of a finished handshake."""
     cipher = connection.cipher()
     der = connection.getpeercert(binary_form=True) or b""
-    subject, issuer, not_after, names = _certificate(der)
+    shown = certificate_of(connection.getpeercert() or {}) or _parsed(der)
     facts = TlsFacts(
         version=connection.version() or "",
         cipher=cipher[0] if cipher else "",
-        subject=subject,
-        issuer=issuer,
-        not_after=not_after,
+        subject=shown.subject,
+        issuer=shown.issuer,
+        not_after=shown.not_after,
         sha256=hashlib.sha256(der).hexdigest(),
     )
-    return Handshake(facts, names)
+    return Handshake(facts, shown.names)
 
 
-@lru_cache(maxsize=_CERTIFICATES_KEPT)
-def _certificate(der: bytes) -> tuple[str, str, str, tuple[str, ...]]:
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
-        not_after = certificate.not_valid_after_utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return subject, issuer, not_after, _names(certificate)
-    except ValueError:
-        # OpenSSL took the certificate, the stricter parser does not: the connection is as good as its verification says.
-        return "", "", "", ()
+def _parsed(der: bytes) -> Certificate:
+    """Python shows an unverified certificate only as bytes. The library that reads them takes ten megabytes, so it is loaded only then."""
+    from watchbell.smtp.certificate_bytes import certificate_of_bytes  # noqa: PLC0415 - see above
 
-
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return ()
-    dns = extension.value.get_values_for_type(x509.DNSName)
-    addresses = extension.value.get_values_for_type(x509.IPAddress)
-    return tuple([*dns, *(str(address) for address in addresses)][:_NAMES_SHOWN])
+    return certificate_of_bytes(der)
 
 
 def client_hello() -> bytes:
