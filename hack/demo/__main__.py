@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -33,12 +32,13 @@ def main() -> int:
         default=os.environ.get("DEMO_IMAGE", CRASH_IMAGE),
         help="with --context: an image with sh that your nodes have or can pull; default $DEMO_IMAGE, else %(default)s",
     )
+    parser.add_argument("--out", type=Path, default=ROOT / "demo-out", help="folder for the mails and the log")
     flags = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     # The relay's library warns of a name of its own at each login.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     try:
-        with _stage(flags.context, flags.image) as stage:
+        with _stage(flags.context, flags.image, flags.out) as stage:
             return _play(stage, once=flags.once)
     except KeyboardInterrupt:
         return 130
@@ -52,10 +52,10 @@ def _interrupt(_signal: int, _frame: object) -> None:
 
 
 @contextlib.contextmanager
-def _stage(context: str | None, image: str) -> Iterator[Stage]:
-    out = ROOT / "demo-out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+def _stage(context: str | None, image: str, out: Path) -> Iterator[Stage]:
+    (out / "mails").mkdir(parents=True, exist_ok=True)
+    for earlier in (*out.glob("mails/*.eml"), *out.glob("mails/*.html")):
+        earlier.unlink()
     if context is not None:
         theirs = Kubectl(binary("kubectl"), None, context)
         refuse_if_occupied(theirs)

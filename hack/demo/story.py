@@ -184,8 +184,8 @@ def refuse_if_occupied(kubectl: Kubectl) -> None:
     found = kubectl.run("get", "namespace", m.NAMESPACE, m.HOME, "--ignore-not-found", "-o", "name").split()
     if found:
         raise StepFailedError(
-            f"the cluster has {' and '.join(found)} already, and the demo deletes its namespaces at the end; use another cluster, or wait if the demo "
-            "ran here a moment ago"
+            f"the cluster has {' and '.join(found)} already, and the demo deletes its namespaces at the end; use another cluster, or wait if "
+            "the demo ran here a moment ago"
         )
 
 

@@ -115,6 +115,7 @@ def record(node: Node, folder: Path = FOLDER) -> None:
                     raise ControlPlaneError(f"{recording.pod} never came to the end of {file}: {last}\n{node.logs()}")
                 time.sleep(0.2)
             (folder / f"{file}.json").write_text(_text(recording, steps))
+    _remove_namespace(rest, NAMESPACE)
 
 
 def chosen(recording: Recording, seen: Sequence[Seen]) -> tuple[Seen, ...] | None:
@@ -133,6 +134,15 @@ def make_namespace(rest: Rest, name: str) -> None:
         if time.monotonic() > deadline:
             raise ControlPlaneError(f"The controller manager made no service account in {name}.")
         time.sleep(0.05)
+
+
+def _remove_namespace(rest: Rest, name: str) -> None:
+    rest.delete(f"/api/v1/namespaces/{name}")
+    deadline = time.monotonic() + 60
+    while any(one["metadata"]["name"] == name for one in rest.get("/api/v1/namespaces")["items"]):
+        if time.monotonic() > deadline:
+            raise ControlPlaneError(f"The namespace {name} was deleted a minute ago and is still there.")
+        time.sleep(0.2)
 
 
 def make_pod(rest: Rest, namespace: str, name: str, spec: Mapping[str, Any]) -> None:
