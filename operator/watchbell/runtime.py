@@ -48,8 +48,10 @@ from watchbell.smtp.session import Dialer
 log = logging.getLogger(__name__)
 
 LEASE = "watchbell"
-DRAIN_S = 20.0
-"""How long a stopping operator waits for mails under way; below the 30 s that Kubernetes gives a pod, with time left to release the Lease."""
+LEASE_TASK = "lease"
+DRAIN_S = 15.0
+"""How long a stopping operator waits for mails under way: of the 30 s that Kubernetes gives a pod, with time left for everything that is to be
+ended after it, should the API server not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,12 @@ def egress_of(settings: Settings) -> EgressPolicy:
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
+
+
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Runtime:
@@ -263,7 +271,7 @@ class Runtime:
         ]
         jobs += self._secret_jobs()
         if self._elector is not None:
-            jobs.append(("lease", self._elector.run()))
+            jobs.append((LEASE_TASK, self._elector.run()))
         return jobs
 
     def _secret_jobs(self) -> list[tuple[str, Any]]:
@@ -327,15 +335,14 @@ class Runtime:
         return broken
 
     async def _end(self, own: list[asyncio.Task[Any]], theirs: list[asyncio.Task[Any]]) -> None:
-        """Mails under way come to their end, then everything stops; the Lease is released by the last task to go."""
+        """Mails under way come to their end, then everything stops; the Lease is released when nothing acts under it any more."""
         self._stopping.set()
         await self.outbox.drain(DRAIN_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await self._recorder.flushed()
-        for task in reversed(own):
-            task.cancel()
-        await asyncio.gather(*own, return_exceptions=True)
+        await _cancel([task for task in own if task.get_name() != LEASE_TASK])
+        await _cancel([task for task in own if task.get_name() == LEASE_TASK])
         self._kopf_stop.set()
         await kopf.run_tasks(theirs, ignored=asyncio.all_tasks() - set(theirs))
         await self._tokens.close()

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from faultproxy import Answer, FaultProxy, Hang
 from operatorrig import condition, slow_data, until, world
 from watchbell.kube.client import CONFIGMAPS
 
@@ -81,3 +82,54 @@ async def test_of_two_replicas_one_works_and_when_it_ends_the_other_does(control
         second.terminate()
         assert await second.ended() == 0
         assert await at.holder() == ""
+
+
+@pytest.mark.parametrize("fault", [Hang(), Answer(503)])
+async def test_a_signal_is_obeyed_even_when_the_api_server_does_not_answer(control_plane, namespace, tmp_path, fault):
+    async with (
+        world(control_plane, namespace, tmp_path) as at,
+        FaultProxy(control_plane.url, control_plane.ca_pem) as proxy,
+        at.operator(*REPLICA, kubeconfig=at.kubeconfig_at(proxy.url)) as operator,
+    ):
+        await at.connector()
+        await at.policy()
+        await at.pod("gateway-a")
+        await operator.ready()
+        await at.has("CollectorPolicy", "collectors", "Ready", "True")
+        await at.crash("gateway-a")
+        await at.settled(1)
+        proxy.plan = lambda _: fault
+        operator.terminate()
+        assert await operator.ended(within_s=20) == 0
+        assert "Traceback" not in operator.text
+
+
+async def test_a_leader_that_is_cut_off_ends_and_the_other_sends_and_nothing_is_sent_twice(
+    control_plane, namespace, tmp_path
+):
+    async with (
+        world(control_plane, namespace, tmp_path) as at,
+        FaultProxy(control_plane.url, control_plane.ca_pem) as proxy,
+        at.operator(*REPLICA, kubeconfig=at.kubeconfig_at(proxy.url), name="first") as first,
+    ):
+        await until(first.is_leading, "the first leads")
+        async with at.operator(*REPLICA, name="second") as second:
+            await at.connector()
+            await at.policy()
+            for owner in ("one", "two", "three"):
+                await at.pod(f"{owner}-1", owner=owner)
+            await first.ready()
+            await second.ready()
+            await at.has("CollectorPolicy", "collectors", "Ready", "True")
+            await at.crash("one-1")
+            await at.settled(1)
+            await at.crash("two-1")
+            proxy.plan = lambda _: Hang()
+            proxy.cut_all()
+            await at.crash("three-1")
+            await at.settled(3, within_s=LEASE_S + 8)
+            assert await second.is_leading()
+            assert await first.ended(within_s=25) == 1
+            assert "the lease was lost" in first.text
+            assert len(at.message_ids()) == 3
+            assert sum(at.message_ids().values()) == 3

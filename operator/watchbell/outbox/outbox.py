@@ -36,6 +36,7 @@ from watchbell.smtp.session import Dialer
 
 log = logging.getLogger(__name__)
 
+CLOSE_S = 3.0
 UNFINISHED = "status.completionTime="
 
 
@@ -296,6 +297,10 @@ class Outbox:
     async def _close(self) -> None:
         await self._connections.close()
         try:
-            await self._journal.close()
-        except ApiError as error:
-            log.warning("the outbox journal keeps entries that are settled: %s", error)
+            # A process that is to end has seconds; a successor finds that these entries are settled.
+            async with asyncio.timeout(CLOSE_S):
+                await self._journal.close()
+        except (ApiError, TimeoutError) as error:
+            log.warning(
+                "the outbox journal keeps entries that are settled: %s", str(error) or f"no answer within {CLOSE_S:g} s"
+            )
