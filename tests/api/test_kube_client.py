@@ -63,7 +63,10 @@ async def test_a_list_is_put_together_from_pages_and_selected_by_the_server(cont
     async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
         for number in range(5):
             await client.create(CONFIGMAPS, config_map(f"l-{number}", {"odd": str(number % 2)}), namespace)
-        assert len(await client.list(CONFIGMAPS, namespace, label_selector="odd=1")) == 2
+        odd = await client.list(CONFIGMAPS, namespace, label_selector="odd=1")
+        assert [("managedFields" in one["metadata"], one["metadata"]["labels"]) for one in odd] == [
+            (False, {"odd": "1"})
+        ] * 2
         assert len(await client.list(CONFIGMAPS, namespace, field_selector="metadata.name=l-3")) == 1
         async with aclosing(client.pages(CONFIGMAPS, namespace, limit=2)) as pages:
             sizes = [len(msgspec.json.decode(page)["items"]) async for page in pages]
@@ -71,9 +74,7 @@ async def test_a_list_is_put_together_from_pages_and_selected_by_the_server(cont
 
 
 async def test_a_list_whose_continue_token_expires_begins_again_once(control_plane, monkeypatch):
-    monkeypatch.setattr(
-        "watchbell.kube.client.Client.pages.__kwdefaults__", {**Client.pages.__kwdefaults__, "limit": 2}
-    )
+    monkeypatch.setattr("watchbell.kube.client.BODIES_PAGE_LIMIT", 2)
     async with (
         proxied(control_plane) as (proxy, client),
         client_of(control_plane) as direct,

@@ -60,7 +60,7 @@ def test_kopf_writes_nothing_and_scans_nothing():
 def test_kopf_lists_in_pages_notices_silence_and_lets_go_of_idle_objects():
     settings = kopf.OperatorSettings()
     configure(settings)
-    assert settings.watching.chunk_size == 250
+    assert settings.watching.chunk_size == 100
     assert settings.watching.inactivity_timeout == 70
     assert settings.watching.connect_timeout == 10
     assert settings.watching.server_timeout == 600
@@ -178,3 +178,13 @@ async def test_every_kind_has_a_handler_that_hands_the_object_over():
         assert [word for word, _ in stores[plural].heard] == ["changed", "changed", "changed", "deleted"]
     assert not made._changing.get_all_handlers(), "handlers of changes would write annotations"
     assert not made._spawning.get_all_handlers(), "timers and daemons would add finalizers"
+
+
+async def test_a_list_for_kopf_comes_without_managed_fields():
+    async def answer(_request):
+        metadata = {"name": "a", "managedFields": [{"manager": "kubectl"}]}
+        return web.json_response({"kind": "SmtpConnectorList", "items": [{"metadata": metadata, "spec": {"port": 25}}]})
+
+    async with listening(answer) as url, asking(Access(url, None, None, "default")) as client:
+        async with client.get(f"{url}/list") as response:
+            assert (await response.json())["items"] == [{"metadata": {"name": "a"}, "spec": {"port": 25}}]
