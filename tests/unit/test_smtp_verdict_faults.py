@@ -54,6 +54,7 @@ ROWS = [
     (S.TLS, Breakage(K.CERTIFICATE, verify_code=10), HERE, R.CERTIFICATE_EXPIRED, "tls: failed to verify certificate: certificate has expired (X509_V_ERR 10)"),
     (S.TLS, Breakage(K.CERTIFICATE, verify_code=9), HERE, R.CERTIFICATE_NOT_YET_VALID, "tls: failed to verify certificate: certificate is not yet valid (X509_V_ERR 9)"),
     (S.TLS, Breakage(K.CERTIFICATE, verify_code=62), ReplyContext(host="relay", certificate_names=("a.example", "b.example")), R.CERTIFICATE_NAME_MISMATCH, "tls: failed to verify certificate: x509: certificate is valid for a.example, b.example, not relay (X509_V_ERR 62)"),
+    (S.TLS, Breakage(K.CERTIFICATE, verify_code=62), ReplyContext(host="10.0.0.1", server_name="mx.example", certificate_names=("a.example",)), R.CERTIFICATE_NAME_MISMATCH, "tls: failed to verify certificate: x509: certificate is valid for a.example, not mx.example (X509_V_ERR 62)"),
     (S.TLS, Breakage(K.CERTIFICATE, verify_code=64), HERE, R.CERTIFICATE_NAME_MISMATCH, "tls: failed to verify certificate: x509: certificate is valid for other names, not smtp.example.com (X509_V_ERR 64)"),
     (S.TLS, Breakage(K.CERTIFICATE, verify_code=85, text="Missing Authority Key Identifier"), HERE, R.CERTIFICATE_INVALID, "tls: failed to verify certificate: Missing Authority Key Identifier (X509_V_ERR 85)"),
     (S.TLS, Breakage(K.TLS, "TLSV1_ALERT_PROTOCOL_VERSION"), HERE, R.TLS_VERSION_TOO_OLD, "tls: handshake failure: tlsv1 alert protocol version (TLSV1_ALERT_PROTOCOL_VERSION)"),

@@ -17,11 +17,13 @@ _TOKEN_MECHANISMS = frozenset({Mechanism.XOAUTH2, Mechanism.OAUTHBEARER})
 class ReplyContext:
     """Facts about one session. Empty values mean "not known"; `mechanism` is the one that was tried (None: no login).
 
-    `address` is the peer's IP without port. `offered` are SASL mechanisms, `certificate_names` the names in the server's certificate.
+    `server_name` is the name that the certificate must carry where that is not the host, `address` the peer's IP without port. `offered` are
+    SASL mechanisms, `certificate_names` the names in the server's certificate.
     `is_fresh_tls` says that the handshake is done and nothing was read since: where a refused client certificate shows up in TLS 1.3.
     """
 
     host: str = ""
+    server_name: str = ""
     port: int = 0
     tls_mode: TlsMode = TlsMode.START_TLS
     address: str = ""
@@ -66,6 +68,7 @@ def context_of(relay: Relay) -> ReplyContext:
         secrets += [oauth.client_secret, oauth.client_key_pem, oauth.refresh_token, oauth.service_account_json]
     return ReplyContext(
         host=relay.host,
+        server_name=relay.tls.server_name or "",
         port=relay.port,
         tls_mode=relay.tls.mode,
         hello_name=relay.hello_name,

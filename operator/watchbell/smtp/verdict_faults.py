@@ -258,7 +258,7 @@ def _lookup_words(breakage: Breakage, context: ReplyContext) -> str:
 def _certificate_words(breakage: Breakage, context: ReplyContext) -> str:
     if breakage.verify_code in {62, 64}:
         names = ", ".join(context.certificate_names[:8]) or "other names"
-        return f"x509: certificate is valid for {names}, not {context.host}"
+        return f"x509: certificate is valid for {names}, not {context.server_name or context.host}"
     return _VERIFY_WORDS.get(breakage.verify_code) or breakage.text or "certificate not accepted"
 
 
