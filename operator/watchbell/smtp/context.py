@@ -23,7 +23,6 @@ class ReplyContext:
     """
 
     host: str = ""
-    server_name: str = ""
     port: int = 0
     tls_mode: TlsMode = TlsMode.START_TLS
     address: str = ""
@@ -37,6 +36,7 @@ class ReplyContext:
     is_fresh_tls: bool = False
     max_message_bytes: int = 0
     timeout_s: float = 0
+    server_name: str = ""
     secrets: tuple[Sensitive, ...] = ()
 
     @property
