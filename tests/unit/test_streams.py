@@ -185,6 +185,9 @@ async def test_a_list_for_kopf_comes_without_managed_fields():
         metadata = {"name": "a", "managedFields": [{"manager": "kubectl"}]}
         return web.json_response({"kind": "SmtpConnectorList", "items": [{"metadata": metadata, "spec": {"port": 25}}]})
 
-    async with listening(answer) as url, asking(Access(url, None, None, "default")) as client:
-        async with client.get(f"{url}/list") as response:
-            assert (await response.json())["items"] == [{"metadata": {"name": "a"}, "spec": {"port": 25}}]
+    async with (
+        listening(answer) as url,
+        asking(Access(url, None, None, "default")) as client,
+        client.get(f"{url}/list") as response,
+    ):
+        assert (await response.json())["items"] == [{"metadata": {"name": "a"}, "spec": {"port": 25}}]
