@@ -75,7 +75,6 @@ class Reason(StrEnum):
     NOT_PROBED = "NotProbed", "The probe did not come to this stage."
     RETRYING = "Retrying", "The next try is scheduled."
     WAITING_FOR_SECRET = "WaitingForSecret", "Waiting for a Secret or ConfigMap."
-    PROBING = "Probing", "A probe is under way."
 
     # Stage Resolve
     HOST_NOT_FOUND = "HostNotFound", "The name does not exist in DNS."
@@ -186,7 +185,6 @@ class Reason(StrEnum):
     INVALID_MESSAGE = "InvalidMessage", "The message cannot be built; the condition names the field."
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
-    TEST_FAILED = "TestFailed", "A stage of the test failed; `stages` says which."
 
     # CollectorPolicy and CollectorIncident
     ENFORCED = "Enforced", "The policy watches its pods."
