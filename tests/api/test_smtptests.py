@@ -12,7 +12,7 @@ import controlplane
 from connectorrig import KINDS, eventually, rig
 from smtprig import CANARY, USER, Authority, Scripted, ehlo, mail_server
 from watchbell.kube.client import CONFIGMAPS
-from watchbell.kube.errors import NotFound
+from watchbell.kube.errors import NotFound, Unreachable
 
 LOGIN = {"username": USER, "password": CANARY}
 
@@ -63,6 +63,8 @@ async def test_a_test_sends_one_mail_in_text_and_html_and_keeps_a_transcript_wit
         assert (sender, recipients) == (USER, ["ops@example.com"])
         message = email.message_from_bytes(content, policy=email.policy.default)
         assert message["To"] == "Ops <ops@example.com>"
+        assert message["Message-ID"] == status["messageID"]
+        assert status["startTime"] <= status["completionTime"]
         assert message.get_body(("plain",)) is not None
         assert message.get_body(("html",)) is not None
 
@@ -89,6 +91,47 @@ async def test_a_failed_test_names_the_stage_and_the_cure_and_counts_as_failed(c
         assert verdict(body) == "Failed"
         assert body["status"]["remediation"]
         assert next(stage for stage in body["status"]["stages"] if stage["result"] == "Failed")["name"] == "Recipient"
+
+
+async def test_the_commands_of_a_failed_test_name_the_secret_and_its_namespace(control_plane, namespace, authority):
+    async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
+        await connector(at, authority, server.port)
+        await at.secret("wrong", LOGIN | {"password": "no"})
+        await at.patch("SmtpConnector", "default", {"spec": {"auth": {"secretRef": {"name": "wrong"}}}})
+        await at.make("SmtpTest", "t", {"to": ["ops@example.com"]})
+        found = await at.until("SmtpTest", "t", "Succeeded", "False", "CredentialsRejected")
+        told = found["Succeeded"][2] + json.dumps((await at.get("SmtpTest", "t"))["status"]["remediation"])
+        assert f"kubectl -n {namespace} get secret wrong" in told
+        assert "$" not in told
+
+
+async def test_the_recipient_policy_of_the_connector_holds_for_tests_too(control_plane, namespace, authority):
+    async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
+        await connector(at, authority, server.port, recipientPolicy={"deniedDomains": ["evil.example"]})
+        await at.make("SmtpTest", "t", {"to": ["ops@example.com", "x@Evil.example"]})
+        found = await at.until("SmtpTest", "t", "Succeeded", "False", "RecipientsRefused")
+        assert "evil.example" in found["Succeeded"][2]
+        assert server.inbox.messages == []
+
+
+async def test_a_status_that_cannot_be_written_at_first_does_not_send_the_mail_again(
+    control_plane, namespace, authority, monkeypatch
+):
+    async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
+        await connector(at, authority, server.port)
+        write, refusals = at.client.apply_status, ["once"]
+
+        async def flaky(resource, name, status, *args, **options):
+            if refusals and "completionTime" in status:
+                refusals.pop()
+                raise Unreachable("the API server went away")
+            await write(resource, name, status, *args, **options)
+
+        monkeypatch.setattr(at.client, "apply_status", flaky)
+        await at.make("SmtpTest", "t", {"to": ["ops@example.com"]})
+        await at.until("SmtpTest", "t", "Succeeded", "True", "AcceptedByServer")
+        assert refusals == []
+        assert len(server.inbox.messages) == 1
 
 
 async def test_a_server_that_says_nothing_ends_the_test_at_its_time_out(control_plane, namespace, authority):
@@ -157,6 +200,23 @@ async def test_a_finished_test_is_deleted_after_its_time(control_plane, namespac
     async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
         await connector(at, authority, server.port)
         await at.make("SmtpTest", "t", {"level": "Authenticate", "ttlSecondsAfterFinished": 0})
+
+        async def is_gone():
+            try:
+                await at.get("SmtpTest", "t")
+            except NotFound:
+                return True
+            return False
+
+        assert await eventually(is_gone)
+
+
+async def test_a_test_that_an_earlier_process_finished_is_deleted_after_its_time(control_plane, namespace):
+    async with rig(control_plane, namespace) as earlier:
+        await earlier.make("SmtpTest", "t", {"to": ["a@example.com"], "ttlSecondsAfterFinished": 2})
+        await earlier.until("SmtpTest", "t", "Succeeded", "False", "ConnectorNotFound")
+
+    async with rig(control_plane, namespace) as at:
 
         async def is_gone():
             try:

@@ -68,7 +68,9 @@ class Announcer:
 
     def rotated(self, record: Record) -> None:
         """The Secret has a new version."""
-        self._emit(record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it")
+        self._emit(
+            record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
+        )
 
     def readiness(self, record: Record) -> None:
         """Readiness as a metric."""

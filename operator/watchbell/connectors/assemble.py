@@ -34,10 +34,12 @@ class Allowances:
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A connector ready to be probed: its outlet (with the relay) and what is worth a remark."""
+    """A connector ready to be probed: its outlet (with the relay), what is worth a remark, and the Secret that commands in remedies name."""
 
     outlet: Outlet
     had_newline: bool
+    secret_namespace: str
+    secret_name: str
 
 
 def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembled | Refusal:
@@ -76,7 +78,8 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         if found.base.probe
         else Timeouts(),
     )
-    return Assembled(_outlet(key, found, relay, sender, reply_to), login.had_newline)
+    secret_name = found.secret.name if found.secret else ""
+    return Assembled(_outlet(key, found, relay, sender, reply_to), login.had_newline, found.namespace, secret_name)
 
 
 def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:

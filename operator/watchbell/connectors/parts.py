@@ -13,7 +13,10 @@ from watchbell.smtp.session import Dialer
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`home` is the operator's namespace; `on_ready` hears of every connector whose readiness changed; `leading` says who may act."""
+    """`home` is the operator's namespace; `namespaces` are those that are served (none: all).
+
+    `on_ready` hears of every connector whose readiness changed; `leading` says who may act.
+    """
 
     client: Client
     dialer: Dialer
@@ -27,3 +30,4 @@ class Parts:
     chance: Callable[[], float]
     leading: Callable[[], bool]
     on_ready: Callable[[ConnectorKey], None]
+    namespaces: tuple[str, ...] = ()

@@ -240,7 +240,7 @@ class Connectors:
     ) -> float:
         record.memory = schedule.remember(record.memory, probed, rhythm)
         due = schedule.next_due(record.memory, rhythm)
-        report = personal(probed.report, record, found, self._parts.home)
+        report = personal(probed.report, assembled, self._parts.home)
         self._announcer.probed(record, report, probed.at)
         details = _basics(record, found, assembled, due) | {
             "stages": outcome.stage_entries(report.stages),
@@ -388,15 +388,14 @@ def _basics(record: Record, found: Found, assembled: Assembled, due: datetime | 
     return {key: value for key, value in entries.items() if value is not None}
 
 
-def personal(report: ProbeReport, record: Record, found: Found, home: str) -> ProbeReport:
+def personal(report: ProbeReport, assembled: Assembled, home: str) -> ProbeReport:
     """The report with the names of this connector in the commands of its remedies."""
     if report.fault is None:
         return report
-    auth = found.base.auth
     names = {
-        "NAMESPACE": found.namespace,
-        "CONNECTOR": record.key.name,
-        "SECRET": auth.secret_ref.name if auth and auth.secret_ref else "NAME",
+        "NAMESPACE": assembled.secret_namespace,
+        "CONNECTOR": assembled.outlet.key.name,
+        "SECRET": assembled.secret_name or "NAME",
         "OPERATOR_NAMESPACE": home,
     }
     return replace(report, fault=replace(report.fault, remedies=personalise(report.fault.remedies, names)))

@@ -7,6 +7,7 @@ from watchbell.api.enums import NamespacesFrom, Use
 from watchbell.api.meta import LabelSelector, SelectorOperator
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal
+from watchbell.outbox.outlet import OutletLimits
 
 
 def namespace_refusal(
@@ -53,6 +54,18 @@ def sender_refusal(allowed: tuple[str, ...] | None, connector: str, address: str
         "Accepted",
         Reason.SENDER_ADDRESS_NOT_ALLOWED,
         f"spec.from.address {address} is not among spec.allowedFromAddresses of ClusterSmtpConnector {connector}",
+    )
+
+
+def recipient_refusal(limits: OutletLimits, connector: str, domain: str) -> Refusal | None:
+    """None if the connector's recipientPolicy lets mail go to `domain` (an A-label). A domain covers itself, not its subdomains."""
+    wanted = domain.lower()
+    if wanted not in limits.denied_domains and (not limits.allowed_domains or wanted in limits.allowed_domains):
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.RECIPIENTS_REFUSED,
+        f"spec.to: spec.recipientPolicy of {connector} does not allow mail to {wanted}; nothing was sent",
     )
 
 

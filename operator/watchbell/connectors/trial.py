@@ -4,6 +4,7 @@ A test runs once. It says `Sending` before the mail leaves, so that one that was
 twice.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watchbell.api.conditions import Condition, find, merge
-from watchbell.api.enums import Level, TestLevel, TlsMode
+from watchbell.api.enums import Level, TestLevel
 from watchbell.api.meta import parse
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
@@ -20,27 +21,25 @@ from watchbell.connectors import outcome
 from watchbell.connectors.assemble import Assembled
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.parts import Parts
-from watchbell.connectors.reconcile import Connectors
+from watchbell.connectors.reconcile import Connectors, personal
 from watchbell.connectors.records import Record, invalid
 from watchbell.connectors.restore import moment
+from watchbell.connectors.trialmail import TrialMail, trial_mail
 from watchbell.kube.client import custom
-from watchbell.kube.errors import Conflict, NotFound
+from watchbell.kube.errors import ApiError, Conflict, NotFound
 from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import write_status
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.logs import about
-from watchbell.mail.address import Mailbox, WireAddress, parse_mailbox, wire_address
-from watchbell.mail.message import Draft, MessageProblem, build, message_id
-from watchbell.mail.trial import TrialFacts, render_trial
 from watchbell.outbox.outlet import ConnectorRef, Outlet, Unavailable, Use
-from watchbell.smtp.model import Envelope, Fault, ProbeReport, Relay, RetryClass, ServerFacts, StageName
+from watchbell.smtp.model import ProbeReport, Relay
 from watchbell.smtp.probe import deliver, probe
-from watchbell.smtp.remedies import personalise
 
 log = logging.getLogger(__name__)
 
 MANAGER = "watchbell-tests"
 RESOURCE = custom("smtptests")
+CLEAN_UP_S = 1800.0
 LEVELS = {TestLevel.CONNECT: Level.TLS, TestLevel.AUTHENTICATE: Level.AUTHENTICATE}
 
 
@@ -53,6 +52,14 @@ class Task:
     expires_uid: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a test ended, as it goes into its status."""
+
+    conditions: tuple[Condition, ...]
+    details: Mapping[str, Any]
+
+
 class Trials:
     """Runs SmtpTests, a few at a time."""
 
@@ -60,11 +67,14 @@ class Trials:
         self._parts = parts
         self._connectors = connectors
         self._bodies: dict[Task, Mapping[str, Any]] = {}
+        self._results: dict[Task, Result] = {}
         self.queue: WorkQueue[Task] = WorkQueue(self._run_one, workers=4, name="smtptests", clock=parts.clock)
 
     async def run(self) -> None:
         """Works until cancelled."""
-        await self.queue.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(self._clean_up())
 
     def changed(self, body: Mapping[str, Any]) -> None:
         """A test was seen; finished ones are left alone."""
@@ -78,7 +88,9 @@ class Trials:
 
     def deleted(self, body: Mapping[str, Any]) -> None:
         """A test is gone, or finished and out of the watch."""
-        self._bodies.pop(Task(*_key(body)), None)
+        task = Task(*_key(body))
+        self._bodies.pop(task, None)
+        self._results.pop(task, None)
 
     def lead(self) -> None:
         """This replica works from now on."""
@@ -94,28 +106,30 @@ class Trials:
         body = self._bodies.get(task)
         if body is None:
             return
-        started = find((body.get("status") or {}).get("conditions") or [], "Succeeded")
-        if started and started.get("reason") == Reason.SENDING:
-            await self._finish(
-                body, _ended(Reason.OUTCOME_UNKNOWN, "the operator stopped while this test ran; create another one"), {}
-            )
-        else:
-            await self._try(body)
+        if task not in self._results:
+            # Kept until it is written: a status that could not be written must not run the test again.
+            self._results[task] = CUT_OFF if _has_begun(body) else await self._result(task, body)
+        await self._finish(body, self._results[task])
         self._bodies.pop(task, None)
+        self._results.pop(task, None)
 
-    async def _try(self, body: Mapping[str, Any]) -> None:
+    async def _result(self, task: Task, body: Mapping[str, Any]) -> Result:
         parsed = parse(SmtpTest, dict(body))
         if isinstance(parsed, tuple):
-            refusal = invalid(parsed)
-            await self._finish(body, _ended(refusal.reason, refusal.message), {})
-            return
+            return _refused(invalid(parsed))
         ready = await self._prepare(parsed)
         if isinstance(ready, Refusal):
-            await self._finish(body, _ended(ready.reason, ready.message), {})
-            return
-        await self._write(body, _running(), {})
-        report = await self._act(parsed, ready)
-        await self._finish(body, _verdict(report, parsed.spec.level), _details(report, ready.outlet, self._parts.home))
+            return _refused(ready)
+        now = self._parts.now()
+        mail = trial_mail(parsed, ready.outlet, self._parts.cluster_name, now) if _delivers(parsed) else None
+        if isinstance(mail, Refusal):
+            return _refused(mail)
+        begun = {"startTime": outcome.timestamp(now)}
+        await self._write(body, _running(), begun)
+        self._bodies[task] = {**body, "status": {"conditions": [{"type": "Succeeded", "reason": Reason.SENDING}]}}
+        report = personal(await self._act(parsed, ready, mail), ready, self._parts.home)
+        details = begun | _details(report, ready.outlet) | ({"messageID": mail.message_id} if mail else {})
+        return Result(_verdict(report, parsed.spec.level), details)
 
     async def _prepare(self, test: SmtpTest) -> Assembled | Refusal:
         namespace = test.metadata.namespace or ""
@@ -128,62 +142,21 @@ class Trials:
             return refusal
         return _suspension(record) or await self._connectors.assembled(record)
 
-    async def _act(self, test: SmtpTest, ready: Assembled) -> ProbeReport:
+    async def _act(self, test: SmtpTest, ready: Assembled, mail: TrialMail | None) -> ProbeReport:
         relay, dialer = hurried(ready.outlet.relay, test.spec.timeout_seconds), self._parts.dialer
-        if test.spec.level is not TestLevel.DELIVER:
+        if mail is None:
             return await probe(relay, dialer, LEVELS[test.spec.level])
-        mail = self._mail(test, ready.outlet)
-        if isinstance(mail, MessageProblem):
-            return _failed(f"{mail.field}: {mail.message}")
-        return await deliver(relay, dialer, *mail)
+        return await deliver(relay, dialer, mail.envelope, mail.payload)
 
-    def _mail(self, test: SmtpTest, outlet: Outlet) -> tuple[Envelope, bytes] | MessageProblem:
-        boxes = [parse_mailbox(text) for text in test.spec.to or ()]
-        recipients = tuple(box for box in boxes if isinstance(box, Mailbox))
-        wires = tuple(
-            wire for wire in (wire_address(box.address) for box in recipients) if isinstance(wire, WireAddress)
-        )
-        if len(wires) != len(boxes) or not wires:
-            return MessageProblem("spec.to", "spec.to: every entry must be a mail address, and there must be one")
+    async def _finish(self, body: Mapping[str, Any], result: Result) -> None:
         now = self._parts.now()
-        facts = TrialFacts(
-            cluster=self._parts.cluster_name,
-            namespace=outlet.key.namespace,
-            connector=outlet.key.name,
-            endpoint=outlet.relay.endpoint,
-            tls="" if outlet.relay.tls.mode is TlsMode.NONE else str(outlet.relay.tls.mode),
-            now=now,
-            requested_by=f"SmtpTest {test.metadata.name}",
-        )
-        rendered = render_trial(facts)
-        domain = outlet.sender.address.rpartition("@")[2]
-        draft = Draft(
-            sender=outlet.sender,
-            to=recipients,
-            subject=rendered.subject,
-            text=rendered.text,
-            html=rendered.html,
-            message_id=message_id((test.metadata.uid, "test"), domain),
-            date=now,
-            reply_to=outlet.reply_to[0] if outlet.reply_to else None,
-            extra_headers=outlet.headers,
-        )
-        payload = build(draft)
-        if isinstance(payload, MessageProblem):
-            return payload
-        return Envelope(
-            outlet.relay.mail_from, tuple(wire.text for wire in wires), any(wire.needs_smtputf8 for wire in wires)
-        ), payload
-
-    async def _finish(
-        self, body: Mapping[str, Any], conditions: tuple[Condition, ...], details: Mapping[str, Any]
-    ) -> None:
-        now = self._parts.now()
-        await self._write(body, conditions, {**details, "completionTime": outcome.timestamp(now)})
+        await self._write(body, result.conditions, {**result.details, "completionTime": outcome.timestamp(now)})
         log.info(
             "smtp test finished",
             extra=about(
-                test=body["metadata"]["name"], namespace=body["metadata"]["namespace"], reason=str(conditions[0].reason)
+                test=body["metadata"]["name"],
+                namespace=body["metadata"]["namespace"],
+                reason=str(result.conditions[0].reason),
             ),
         )
         seconds = (body.get("spec") or {}).get("ttlSecondsAfterFinished")
@@ -194,14 +167,23 @@ class Trials:
         with contextlib.suppress(NotFound, Conflict):
             await self._parts.client.delete(RESOURCE, task.name, task.namespace, uid=task.expires_uid)
 
-    async def audit(self) -> None:
-        """Set the timers of tests that were finished by an earlier process."""
-        for body in await self._parts.client.list(RESOURCE):
-            seconds = (body.get("spec") or {}).get("ttlSecondsAfterFinished")
-            finished = moment((body.get("status") or {}).get("completionTime"))
-            if isinstance(seconds, int) and finished is not None:
-                left_s = seconds - (self._parts.now() - finished).total_seconds()
-                self.queue.add_after(Task(*_key(body), str(body["metadata"]["uid"])), max(0.0, left_s))
+    async def _clean_up(self) -> None:
+        """Finished tests are not watched, so the timers of those that an earlier process finished are set from a list."""
+        while True:
+            try:
+                await self._set_timers()
+            except ApiError as error:
+                log.warning("cannot list finished tests", extra=about(error=str(error)))
+            await asyncio.sleep(CLEAN_UP_S)
+
+    async def _set_timers(self) -> None:
+        for namespace in self._parts.namespaces or (None,):
+            for body in await self._parts.client.list(RESOURCE, namespace):
+                seconds = (body.get("spec") or {}).get("ttlSecondsAfterFinished")
+                finished = moment((body.get("status") or {}).get("completionTime"))
+                if isinstance(seconds, int) and finished is not None:
+                    left_s = seconds - (self._parts.now() - finished).total_seconds()
+                    self.queue.add_after(Task(*_key(body), str(body["metadata"]["uid"])), max(0.0, left_s))
 
     async def _write(
         self, body: Mapping[str, Any], conditions: tuple[Condition, ...], details: Mapping[str, Any]
@@ -236,6 +218,10 @@ def _key(body: Mapping[str, Any]) -> tuple[str, str]:
     return str(body["metadata"]["namespace"]), str(body["metadata"]["name"])
 
 
+def _delivers(test: SmtpTest) -> bool:
+    return test.spec.level is TestLevel.DELIVER
+
+
 def _suspension(record: Record) -> Refusal | None:
     spec = record.spec()
     if isinstance(spec, Refusal):
@@ -252,11 +238,26 @@ def _running() -> tuple[Condition, ...]:
     )
 
 
+def _has_begun(body: Mapping[str, Any]) -> bool:
+    succeeded = find((body.get("status") or {}).get("conditions") or [], "Succeeded") or {}
+    return succeeded.get("reason") == Reason.SENDING
+
+
 def _ended(reason: Reason, message: str, *, is_good: bool = False) -> tuple[Condition, ...]:
     text = message[:1024]
     if is_good:
         return (Condition("Succeeded", "True", reason, text),)
     return (Condition("Succeeded", "False", reason, text), Condition("Stalled", "True", reason, text))
+
+
+def _refused(refusal: Refusal) -> Result:
+    return Result(_ended(refusal.reason, refusal.message), {})
+
+
+CUT_OFF = Result(
+    _ended(Reason.OUTCOME_UNKNOWN, "the operator stopped while this test ran; create another one"),
+    {},
+)
 
 
 def _verdict(report: ProbeReport, level: TestLevel) -> tuple[Condition, ...]:
@@ -273,7 +274,7 @@ def _verdict(report: ProbeReport, level: TestLevel) -> tuple[Condition, ...]:
     return _ended(Reason.STAGES_PASSED, f"every stage up to {level} passed; nothing was sent", is_good=True)
 
 
-def _details(report: ProbeReport, outlet: Outlet, home: str) -> dict[str, Any]:
+def _details(report: ProbeReport, outlet: Outlet) -> dict[str, Any]:
     details: dict[str, Any] = {
         "endpoint": outlet.relay.endpoint,
         "tlsMode": str(outlet.relay.tls.mode),
@@ -283,12 +284,5 @@ def _details(report: ProbeReport, outlet: Outlet, home: str) -> dict[str, Any]:
         "transcript": [line[:512] for line in report.transcript[:64]],
     }
     if report.fault is not None:
-        names = {"NAMESPACE": outlet.key.namespace or home, "CONNECTOR": outlet.key.name, "OPERATOR_NAMESPACE": home}
-        details["remediation"] = [line[:512] for line in personalise(report.fault.remedies, names)[:8]]
+        details["remediation"] = [line[:512] for line in report.fault.remedies[:8]]
     return details
-
-
-def _failed(message: str) -> ProbeReport:
-    """A report of a test that failed outside of any stage."""
-    fault = Fault(StageName.DATA, Reason.TEST_FAILED, message, RetryClass.NEVER, is_permanent=True)
-    return ProbeReport((), fault, ServerFacts())
