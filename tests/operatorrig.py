@@ -116,7 +116,11 @@ class Operator:
 
     def terminate(self) -> None:
         """As the kubelet does first."""
-        self._process.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: int) -> None:
+        """Any other signal."""
+        self._process.send_signal(number)
 
     async def ended(self, within_s: float = 15.0) -> int:
         """Its exit code, once it has ended."""

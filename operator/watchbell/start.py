@@ -28,6 +28,8 @@ KINDS = (
 )
 
 RULES_TOLD = 6
+INTERRUPTED = 130
+"""What shells call a program that Ctrl-C ended."""
 
 
 class StartError(Exception):
@@ -126,3 +128,6 @@ def operate(settings: Settings, kubeconfig: str | None, context: str | None) -> 
     except (StartError, AccessError, BindError) as error:
         sys.stderr.write(f"watchbell: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        # Later on a signal is an order to stop; before there is anything to stop it is this.
+        return INTERRUPTED

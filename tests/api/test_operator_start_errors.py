@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import sys
 import pytest
 
 from controlplane.servers import free_ports
-from faultproxy import Answer, FaultProxy
-from operatorrig import world
+from faultproxy import Answer, FaultProxy, Hang
+from operatorrig import until, world
 
 NOT_FOUND = json.dumps({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}).encode()
 
@@ -141,3 +142,18 @@ async def test_a_port_in_use_is_told_with_the_flag(control_plane, namespace):
         )
     says(answer, f"127.0.0.1:{port}", "--metrics-bind-address")
     assert "Unclosed" not in text
+
+
+async def test_ctrl_c_while_it_still_asks_the_api_server_ends_it_without_a_traceback(
+    control_plane, namespace, tmp_path
+):
+    async with (
+        world(control_plane, namespace, tmp_path) as at,
+        FaultProxy(control_plane.url, control_plane.ca_pem) as proxy,
+    ):
+        proxy.plan = lambda _: Hang()
+        async with at.operator(kubeconfig=at.kubeconfig_at(proxy.url)) as operator:
+            await until(lambda: proxy.requests, "it asked")
+            operator.signal(signal.SIGINT)
+            assert await operator.ended(within_s=5) == 130
+            assert operator.text == ""
