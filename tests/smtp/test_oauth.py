@@ -120,6 +120,22 @@ async def test_client_credentials_with_a_secret(source, endpoint, clock):
     assert "token-1" not in repr(found)
 
 
+async def test_a_token_endpoint_behind_a_private_ca_is_trusted_through_the_connectors_own(authority, endpoint, clock):
+    policy = replace(LOOPBACK, allow_hosts=("127.0.0.1",), allow_ports=frozenset({endpoint.port}))
+    made = TokenSource(TokenEgress(policy), clock=clock, now=lambda: NOW)
+    try:
+        unknown = await made.token(secret_plan(endpoint), "a")
+        found = await made.token(replace(secret_plan(endpoint), ca_pem=authority.cert_pem.bytes().decode()), "a")
+    finally:
+        await made.close()
+        close_resolver()
+    assert isinstance(unknown, Fault)
+    assert unknown.reason is Reason.OAUTH_UNAVAILABLE
+    assert any("spec.tls.caConfigMapRef" in sentence for sentence in unknown.remedies)
+    assert isinstance(found, Token)
+    assert len(endpoint.forms) == 1
+
+
 def rsa_pem():
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from watchbell.api.connector import ClusterConnectorSpec, NamespacedConnectorSpec
@@ -101,6 +103,28 @@ def test_each_oauth_grant_takes_its_secret_from_its_key(grant, data, attribute):
     assert auth.oauth.subject == "box@example.com"
 
 
+def test_a_google_service_account_needs_no_token_url_and_its_own_file_chooses_none():
+    spec = {
+        "auth": {
+            "secretRef": {"name": "relay"},
+            "username": "box@example.com",
+            "oauth2": {"grant": "GoogleServiceAccount"},
+        }
+    }
+    auth = relay(spec, {"service-account.json": b'{"token_uri": "https://evil.example"}'}).auth
+    assert auth is not None
+    assert auth.oauth is not None
+    assert auth.oauth.token_url == "https://oauth2.googleapis.com/token"
+
+
+def test_a_private_ca_of_the_connector_counts_for_its_token_endpoint():
+    spec = {"auth": {"secretRef": {"name": "relay"}, "username": "u", "oauth2": OAUTH | {"grant": "ClientCredentials"}}}
+    auth = relay(spec, {"client-secret": b"x-secret"}, ca_pem="PEM").auth
+    assert auth is not None
+    assert auth.oauth is not None
+    assert auth.oauth.ca_pem == "PEM"
+
+
 def test_workload_identity_is_the_operators_own_and_no_tenants():
     spec = {"auth": {"username": "box@example.com", "oauth2": OAUTH | {"grant": "WorkloadIdentity"}}}
     refused = refusal(spec)
@@ -147,6 +171,15 @@ def test_limits_come_from_the_spec_else_from_the_provider():
     assert isinstance(known, Assembled)
     assert isinstance(own, Assembled)
     assert (known.outlet.limits.max_recipients_per_message, own.outlet.limits.max_recipients_per_message) == (500, 7)
+
+
+def test_a_child_inherits_each_limit_that_it_does_not_set():
+    child = found({"limits": {"maxConnections": 1}})
+    parent = found({"limits": {"maxConnections": 5, "maxMessageBytes": 4096}})
+    result = assemble(KEY, replace(child, base=parent.base), ALLOWED)
+    assert isinstance(result, Assembled)
+    limits = result.outlet.limits
+    assert (limits.max_connections, limits.max_message_bytes, limits.max_recipients_per_message) == (1, 4096, 50)
 
 
 def test_the_sender_of_an_international_domain_is_encoded_for_the_wire():

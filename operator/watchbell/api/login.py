@@ -27,7 +27,8 @@ class OAuth2(Block):
 
     token_url: f.HttpsUrl | None = Field(
         None,
-        description="The token endpoint; the operator's egress policy applies to it as well. Unset: the one in `service-account.json`.",
+        description="The token endpoint; the operator's egress policy applies to it as well, and a CA of `tls` is trusted there too. "
+        "Unset: https://oauth2.googleapis.com/token, with GoogleServiceAccount only.",
     )
     client_id: f.ClientId | None = Field(None, description="The application's ID at the provider.")
     scopes: Annotated[tuple[f.Scope, ...], Field(max_length=16), ListSet()] = Field(

@@ -6,7 +6,7 @@ says what was really used.
 
 from dataclasses import dataclass, replace
 
-from watchbell.api.connector import Auth, ConnectorSpec, OAuth2
+from watchbell.api.connector import Auth, ConnectorSpec, Limits, OAuth2
 from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsMode, Verification
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
@@ -19,6 +19,7 @@ from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
 from watchbell.smtp.providers import limits_of
 from watchbell.smtp.ses import derive_password
 
+GOOGLE_ENDPOINT = "https://oauth2.googleapis.com/token"
 DEFAULT_PORTS = {TlsMode.START_TLS: 587, TlsMode.IMPLICIT: 465, TlsMode.NONE: 25}
 NEWLINE_NOTE = "a line break at the end of the Secret's value was left off; write it without one, for example with printf %s instead of echo"
 
@@ -71,7 +72,7 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         host=host,
         port=port,
         tls=tls,
-        auth=_with_token_file(login.plan, allowances.federated_token_file),
+        auth=_with_surroundings(login.plan, found.ca_pem, allowances.federated_token_file),
         mail_from=_wire(sender.address),
         hello_name=found.base.hello_name or "",
         timeouts=replace(Timeouts(), connect_each_s=float(found.base.probe.timeout_seconds))
@@ -115,10 +116,12 @@ def _identity(found: Found) -> Refusal | None:
     )
 
 
-def _with_token_file(plan: AuthPlan | None, path: str | None) -> AuthPlan | None:
-    if plan is None or plan.oauth is None or plan.oauth.grant is not Grant.WORKLOAD_IDENTITY:
+def _with_surroundings(plan: AuthPlan | None, ca_pem: str | None, token_file: str | None) -> AuthPlan | None:
+    """What a token needs beside the `auth` block: the connector's own CA, and for workload identity the pod's token."""
+    if plan is None or plan.oauth is None:
         return plan
-    return replace(plan, oauth=replace(plan.oauth, federated_token_file=path))
+    path = token_file if plan.oauth.grant is Grant.WORKLOAD_IDENTITY else None
+    return replace(plan, oauth=replace(plan.oauth, ca_pem=ca_pem, federated_token_file=path))
 
 
 def _tls(found: Found) -> TlsPlan | Refusal:
@@ -211,7 +214,8 @@ def _username(auth: Auth, secret: SecretView) -> Value | Refusal:
 def _oauth_plan(oauth: OAuth2) -> OAuthPlan:
     return OAuthPlan(
         grant=oauth.grant,
-        token_url=oauth.token_url or "",
+        # Not the token_uri of service-account.json: who writes a Secret may not choose where assertions go.
+        token_url=oauth.token_url or (GOOGLE_ENDPOINT if oauth.grant is Grant.GOOGLE_SERVICE_ACCOUNT else ""),
         client_id=oauth.client_id or "",
         scopes=tuple(oauth.scopes or ()),
     )
@@ -289,14 +293,16 @@ def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox, repl
 
 
 def _limits(found: Found) -> OutletLimits:
-    """What the spec says, else what is known of the provider."""
-    limits = found.spec.limits or found.base.limits
+    """What the spec says, else its parent, else what is known of the provider; each field by itself."""
+    own, base = found.spec.limits or Limits(), found.base.limits or Limits()
     policy = found.base.recipient_policy
     known = limits_of(found.base.host or "")
     return OutletLimits(
-        max_connections=(limits and limits.max_connections) or known.connections,
-        max_recipients_per_message=(limits and limits.max_recipients_per_message) or known.recipients_per_message,
-        max_message_bytes=(limits and limits.max_message_bytes) or known.message_bytes,
+        max_connections=own.max_connections or base.max_connections or known.connections,
+        max_recipients_per_message=own.max_recipients_per_message
+        or base.max_recipients_per_message
+        or known.recipients_per_message,
+        max_message_bytes=own.max_message_bytes or base.max_message_bytes or known.message_bytes,
         allowed_domains=_domains(policy.allowed_domains if policy else ()),
         denied_domains=_domains(policy.denied_domains if policy else ()),
     )

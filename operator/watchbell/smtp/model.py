@@ -68,7 +68,7 @@ class TlsPlan:
 
 @dataclass(frozen=True, slots=True)
 class OAuthPlan:
-    """Where and how to get a token; which of the secrets is set follows from `grant`."""
+    """Where and how to get a token; which of the secrets is set follows from `grant`. `ca_pem` is added to the system's roots."""
 
     grant: Grant
     token_url: str
@@ -81,6 +81,7 @@ class OAuthPlan:
     service_account_json: Sensitive | None = None
     federated_token_file: str | None = None
     subject: str = ""
+    ca_pem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

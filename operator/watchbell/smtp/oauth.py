@@ -20,10 +20,11 @@ from watchbell.api.sensitive import Sensitive
 from watchbell.smtp.breakage import breakage_of
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.egress import EgressPolicy, check_address, is_host_named
-from watchbell.smtp.model import Fault, OAuthPlan, StageName
+from watchbell.smtp.model import Fault, OAuthPlan, StageName, TlsPlan
 from watchbell.smtp.oauth_grants import Form, GrantProblem, form_of
 from watchbell.smtp.oauth_verdict import AUTHORITIES, Answer, Granted, read_answer
 from watchbell.smtp.resolver import resolve
+from watchbell.smtp.tls import Unusable, tls_context
 from watchbell.smtp.token_url import TokenUrl, parse_token_url
 from watchbell.smtp.verdict import classify_breakage, fault
 
@@ -116,7 +117,7 @@ class TokenSource:
         form = form_of(plan, username, self._now())
         if isinstance(form, GrantProblem):
             return fault(StageName.TOKEN, form.reason, context, form.message)
-        answer = await self._posted(plan.token_url, form, context)
+        answer = await self._posted(plan, form, context)
         granted = answer if isinstance(answer, Fault) else read_answer(answer, plan, context)
         return granted if isinstance(granted, Fault) else self._kept(key, granted, started)
 
@@ -138,11 +139,14 @@ class TokenSource:
             return replace(denied, stage=StageName.TOKEN) if denied else None
         return None
 
-    async def _posted(self, url: str, form: Form, context: ReplyContext) -> Answer | Fault:
+    async def _posted(self, plan: OAuthPlan, form: Form, context: ReplyContext) -> Answer | Fault:
+        trusted = self._trusted(plan)
+        if isinstance(trusted, Unusable):
+            return fault(StageName.TOKEN, trusted.reason, context, trusted.detail)
         try:
             async with (
                 asyncio.timeout(_DEADLINE_S),
-                self._opened().post(url, data=dict(form), allow_redirects=False) as response,
+                self._opened().post(plan.token_url, data=dict(form), allow_redirects=False, ssl=trusted) as response,
             ):
                 body = await _bounded(response.content)
                 return Answer(response.status, body)
@@ -150,6 +154,10 @@ class TokenSource:
             return denied.fault
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return _unreachable(error, context)
+
+    def _trusted(self, plan: OAuthPlan) -> ssl.SSLContext | bool | Unusable:
+        """Whom to trust: a connector with a private CA often has its token endpoint behind the same one. True: as the session was made."""
+        return True if plan.ca_pem is None else tls_context(TlsPlan(ca_pem=plan.ca_pem))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -26,8 +26,7 @@ _EXCHANGE_RIGHTS = (
 REMEDIES: Mapping[R, tuple[str, ...]] = {
     # Policy
     R.HOST_NOT_ALLOWED: (
-        "Use a host that is allowed, or ask whoever runs the operator to add it with --egress-allow-host.",
-        "If the Secret pins its hosts, its annotation must name this one: kubectl -n $NAMESPACE annotate secret $SECRET watchbell.dev/allowed-hosts={host} --overwrite",
+        "Only the token endpoints of Microsoft and Google are known: ask whoever runs the operator to allow another with --egress-allow-host {host}.",
     ),
     R.PORT_NOT_ALLOWED: ("Use port 587 (spec.tls.mode: StartTLS) or 465 (Implicit), or ask whoever runs the operator for --egress-allow-port {port}.",),
     R.INSECURE_NOT_ALLOWED: (
@@ -164,6 +163,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     ),
     R.OAUTH_UNAVAILABLE: (
         "Allow egress from $OPERATOR_NAMESPACE to the token endpoint on TCP 443 (spec.auth.oauth2.tokenURL).",
+        "If its certificate is of a private CA, name that CA in spec.tls.caConfigMapRef: it is trusted for the token endpoint too.",
         "If it answered 429 or 5xx, nothing to do: it is tried again.",
     ),
     # Authenticate
