@@ -78,6 +78,25 @@ def test_an_address_outside_of_the_egress_policy_is_not_accepted():
     assert "Stalled" in found
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [(Reason.HOST_NOT_ALLOWED, "HostNotAllowed"), (Reason.PORT_NOT_ALLOWED, "PortNotAllowed")],
+)
+def test_a_token_endpoint_outside_of_the_egress_policy_is_not_accepted(reason, told):
+    conditions = judged(fault(StageName.TOKEN, reason, permanent=True))
+    assert conditions["Accepted"] == ("False", told)
+    assert conditions["Stalled"] == ("True", told)
+
+
+@pytest.mark.parametrize("reason", [Reason.INVALID_CA_BUNDLE, Reason.INVALID_CLIENT_CERTIFICATE])
+def test_a_certificate_of_no_use_is_a_reference_that_is_not_resolved_and_says_nothing_of_the_server(reason):
+    conditions = judged(fault(StageName.POLICY, reason, permanent=True))
+    assert conditions["ResolvedRefs"] == ("False", reason)
+    assert conditions["Ready"] == ("False", reason)
+    assert conditions["Stalled"] == ("True", reason)
+    assert conditions["Reachable"][0] != "False"
+
+
 def test_an_established_connector_says_that_it_failed_and_stays_ready_below_the_threshold():
     problem = fault(StageName.CONNECT, Reason.CONNECTION_REFUSED, permanent=False)
     found = judged(problem, Memory(is_proven=True, failures=1, fault=problem, last_login=NOW))

@@ -86,13 +86,22 @@ class Gatherer:
                 f"ClusterSmtpConnector {name} allows no namespace: spec.allowedNamespaces is missing",
             )
         labels = await self._labels(namespace) if rule.selector is not None else {}
+        if isinstance(labels, Refusal):
+            return labels
         return namespace_refusal(rule, name, namespace, labels)
 
-    async def _labels(self, namespace: str) -> Mapping[str, str]:
+    async def _labels(self, namespace: str) -> Mapping[str, str] | Refusal:
         try:
             body = await self._client.get(NAMESPACES, namespace)
         except NotFound:
             return {}
+        except Forbidden:
+            return Refusal(
+                "Accepted",
+                Reason.NAMESPACE_NOT_ALLOWED,
+                "the operator may not get Namespaces, so it cannot tell whether spec.allowedNamespaces.selector fits: let its ClusterRole get "
+                "namespaces, or use from: Names",
+            )
         labels: Mapping[str, str] = body["metadata"].get("labels") or {}
         return labels
 

@@ -19,6 +19,12 @@ TLS_STAGES = (StageName.TLS, StageName.START_TLS)
 REACH_STAGES = (StageName.POLICY, StageName.RESOLVE, StageName.CONNECT, StageName.GREETING, StageName.HELLO)
 LOGIN_STAGES = (StageName.TOKEN, StageName.AUTHENTICATE)
 _MENDS_ITSELF = frozenset({Reason.PARENT_NOT_FOUND})
+_UNUSABLE_REFERENCE = frozenset({Reason.INVALID_CA_BUNDLE, Reason.INVALID_CLIENT_CERTIFICATE})
+_OUTSIDE_OF_THE_POLICY = {
+    Reason.DESTINATION_NOT_ALLOWED: Reason.HOST_NOT_ALLOWED,
+    Reason.HOST_NOT_ALLOWED: Reason.HOST_NOT_ALLOWED,
+    Reason.PORT_NOT_ALLOWED: Reason.PORT_NOT_ALLOWED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def probed(subject: Subject, report: ProbeReport, memory: Memory) -> tuple[Condi
     stages = {stage.name: stage for stage in report.stages}
     conditions = (
         _accepted(report.fault),
-        Condition("ResolvedRefs", "True", subject.note, subject.note_message),
+        _resolved(subject, report.fault),
         _reachable(report, stages),
         _tls(subject, report),
         _login(subject, report, memory),
@@ -94,16 +100,21 @@ def probed(subject: Subject, report: ProbeReport, memory: Memory) -> tuple[Condi
 
 def _accepted(fault: Fault | None) -> Condition:
     """An address outside of the egress policy is found out by resolving, so the probe may still turn this one down."""
-    if fault is not None and fault.reason is Reason.DESTINATION_NOT_ALLOWED:
-        return Condition(
-            "Accepted", "False", Reason.HOST_NOT_ALLOWED, "; ".join((fault.message, *fault.remedies))[:MAX_MESSAGE]
-        )
+    if fault is not None and (reason := _OUTSIDE_OF_THE_POLICY.get(fault.reason)) is not None:
+        return Condition("Accepted", "False", reason, "; ".join((fault.message, *fault.remedies))[:MAX_MESSAGE])
     return Condition("Accepted", "True", Reason.ACCEPTED, "the spec is valid and allowed here")
+
+
+def _resolved(subject: Subject, fault: Fault | None) -> Condition:
+    """A CA or client certificate that was found may still be of no use, which shows when TLS is set up."""
+    if fault is not None and fault.reason in _UNUSABLE_REFERENCE:
+        return _failed("ResolvedRefs", fault)
+    return Condition("ResolvedRefs", "True", subject.note, subject.note_message)
 
 
 def _reachable(report: ProbeReport, stages: dict[StageName, StageReport]) -> Condition:
     fault = report.fault
-    if fault is not None and fault.stage in REACH_STAGES:
+    if fault is not None and fault.stage in REACH_STAGES and fault.reason not in _UNUSABLE_REFERENCE:
         return _failed("Reachable", fault)
     where = f" at {report.server.address}" if report.server.address else ""
     if StageName.CONNECT in stages and stages[StageName.CONNECT].result is StageResult.PASSED:
