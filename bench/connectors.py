@@ -48,7 +48,7 @@ async def _heed(api: Api, path: str, version: str, seen: Sightings) -> None:
 async def measure(wanted: frozenset[str]) -> list[Figure]:
     """The figures of this scenario that are wanted."""
     found: list[Figure] = []
-    async with stage() as place:
+    async with stage("connectors") as place:
         with place.operator() as operator:
             operator.wait(operator.is_ready, "ready")
             if "connector_ready_p95_ms" in wanted:
@@ -75,7 +75,7 @@ async def _paced(place: Stage) -> Figure:
             if index % 50 == 0:
                 say(f"{index} of {COUNT} connectors applied")
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-        await until(lambda: len(seen.ready) == COUNT, f"{COUNT} connectors are Ready", READY_WITHIN_S)
+        await _all_ready(place, path, seen)
     return _ready_figure(applied, seen.ready, place.load)
 
 
@@ -88,6 +88,14 @@ def _ready_figure(applied: Mapping[str, float], ready: Mapping[str, float], load
     return figure("connector_ready_p95_ms", percentile(took, 95), note, load)
 
 
+async def _all_ready(place: Stage, path: str, seen: Sightings) -> None:
+    try:
+        await until(lambda: len(seen.ready) == COUNT, f"{COUNT} connectors are Ready", READY_WITHIN_S)
+    except RuntimeError as problem:
+        left = [one for one in (await place.api.get(path))["items"] if one["metadata"]["name"] not in seen.ready]
+        raise RuntimeError(f"{problem}; {len(left)} are not, the first is {left[:1]}") from problem
+
+
 async def _at_once(place: Stage, name: str) -> float:
     path = f"{await place.space(name)}/smtpconnectors"
     names = tuple(objects.workloads("relay", COUNT))
@@ -95,5 +103,5 @@ async def _at_once(place: Stage, name: str) -> float:
     async with watching(place.api, path) as seen:
         began = time.monotonic()
         await place.api.create_all(path, (objects.connector(one, place.sink.relay) for one in names))
-        await until(lambda: len(seen.ready) == COUNT, f"{COUNT} connectors are Ready", READY_WITHIN_S)
+        await _all_ready(place, path, seen)
         return max(seen.ready.values()) - began

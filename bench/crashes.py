@@ -31,7 +31,7 @@ class Round:
 
 async def measure(wanted: frozenset[str]) -> list[Figure]:
     """The figures of this scenario that are wanted; both come from the same rounds."""
-    async with stage() as place:
+    async with stage("crashes") as place:
         own, note = await _operator_rounds(place)
         peer, peer_note = await _peer_round(place.sink)
         p50, p99 = [one.p50 for one in own], [one.p99 for one in own]

@@ -20,7 +20,7 @@ NAMES = frozenset({"startup_s", "idle_api_qps"})
 async def measure(wanted: frozenset[str]) -> list[Figure]:
     """The figures of this scenario that are wanted."""
     found: list[Figure] = []
-    async with stage() as place:
+    async with stage("idle") as place:
         if "startup_s" in wanted:
             runs = [_start(place) for _ in range(STARTS + 1)][1:]
             note = f"exec until /readyz says 200, file cache warm, CRDs there before; median, {spread(runs)}"

@@ -21,7 +21,7 @@ NAMES = frozenset({"cache_10k_pods_s", "rss_10k_pods_mib"})
 async def measure(wanted: frozenset[str]) -> list[Figure]:
     """The figures of this scenario that are wanted."""
     found: list[Figure] = []
-    async with stage() as place:
+    async with stage("scale") as place:
         await _fill(place)
         if "cache_10k_pods_s" in wanted:
             runs = [_cache(place) for _ in range(STARTS + 1)][1:]

@@ -24,16 +24,17 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A running control plane and what stands beside it. `load` is the machine's load when it was made."""
+    """A running control plane and what stands beside it. `load` is the machine's load when it was made, `name` the scenario's."""
 
     access: Access
     api: Api
     sink: Sink
     load: float
+    name: str
 
     def operator(self) -> contextlib.AbstractContextManager[Process]:
-        """A new operator; its log is in `OUT`."""
-        return operator(self.access.kubeconfig, self.sink.relay, OUT / "operator.log")
+        """A new operator; the log of a scenario's last one stays in `OUT`."""
+        return operator(self.access.kubeconfig, self.sink.relay, OUT / f"operator-{self.name}.log")
 
     async def space(self, name: str) -> str:
         """A namespace with the sink's CA in it; the path of our kinds in it."""
@@ -64,7 +65,7 @@ def say(sentence: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
+async def stage(name: str) -> AsyncIterator[Stage]:
     """All of it, gone again at the end."""
     before = load()
     OUT.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ async def stage() -> AsyncIterator[Stage]:
         async with Api(plane) as api, sink() as server:
             await _install(api)
             await api.create("/api/v1/namespaces", objects.namespace(objects.HOME))
-            yield Stage(plane, api, server, before)
+            yield Stage(plane, api, server, before, name)
 
 
 async def _install(api: Api) -> None:
