@@ -96,6 +96,21 @@ def test_a_permanent_fault_ends_readiness_at_once():
     assert after(REJECTED, after(PASSED)).is_proven is False
 
 
+@pytest.mark.parametrize("reason", [Reason.HOST_NOT_FOUND, Reason.OUTBOUND_SMTP_BLOCKED, Reason.GREETING_REJECTED])
+def test_a_server_that_was_reached_before_and_is_gone_keeps_its_connector_ready_below_the_threshold(reason):
+    gone = ProbeReport((), Fault(StageName.CONNECT, reason, "gone", RetryClass.C, is_permanent=True), ServerFacts())
+    never = after(gone)
+    memory, waits = after(PASSED), []
+    for _ in range(3):
+        assert memory.is_proven is True
+        memory = after(gone, memory)
+        waits.append(next_due(memory, RHYTHM) - NOW)
+    assert memory.is_proven is False
+    assert max(waits) <= timedelta(minutes=30)
+    assert never.is_proven is False
+    assert next_due(never, RHYTHM) - NOW == timedelta(hours=1)
+
+
 def test_a_shallow_probe_does_not_prove_a_connector_whose_login_was_never_proven():
     assert after(PASSED, level=Level.TLS).is_proven is False
     assert after(PASSED, after(PASSED), level=Level.TLS).is_proven is True

@@ -8,12 +8,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from watchbell.api.reasons import Reason
 from watchbell.smtp.model import Fault, Level, ProbeReport, RetryClass, StageName
 
 AUTH_STAGES = frozenset({StageName.TOKEN, StageName.AUTHENTICATE})
 MIN_SPACING_S = 30
 """Between two probes that a failed send asked for: many messages fail at once, one probe answers them all."""
 AUTH_BACKOFF_S = (900, 1800, 3600, 7200, 14400, 28800, 86400)
+_MAY_PASS = frozenset(
+    {
+        Reason.HOST_NOT_FOUND,
+        Reason.HOST_HAS_NO_ADDRESS,
+        Reason.OUTBOUND_SMTP_BLOCKED,
+        Reason.CONNECT_DENIED_LOCALLY,
+        Reason.GREETING_REJECTED,
+    }
+)
+"""Permanent for a connector that never worked. One that was proven with this very spec tells another story: the relay is down, or DNS is."""
 _BACKOFF_S = {
     RetryClass.A: (30, 60, 120, 240, 300),
     RetryClass.B: (300, 600, 1200, 1800),
@@ -124,7 +135,8 @@ def next_due(memory: Memory, rhythm: Rhythm) -> datetime:
         return last + timedelta(seconds=rhythm.period_s * (0.9 + 0.2 * rhythm.chance))
     if is_login_rejected(memory.fault):
         return last + timedelta(seconds=AUTH_BACKOFF_S[min(memory.rejected_logins, len(AUTH_BACKOFF_S)) - 1])
-    steps = _BACKOFF_S[memory.fault.retry]
+    is_back_soon = memory.last_success is not None and memory.fault.reason in _MAY_PASS
+    steps = _BACKOFF_S[RetryClass.B if is_back_soon else memory.fault.retry]
     delay = steps[min(max(memory.failures, 1), len(steps)) - 1]
     return last + timedelta(seconds=delay * (0.9 + 0.2 * rhythm.chance))
 
@@ -160,7 +172,7 @@ def remember(memory: Memory, probed: Probed, rhythm: Rhythm) -> Memory:
         same
         and memory.is_proven
         and fault is not None
-        and not fault.is_permanent
+        and (not fault.is_permanent or fault.reason in _MAY_PASS)
         and failures < rhythm.failure_threshold
     )
     return replace(
