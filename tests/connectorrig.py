@@ -38,6 +38,7 @@ class Rig:
     namespace: str
     connectors: Connectors
     trials: Trials
+    recorder: EventRecorder
     ready: list[ConnectorKey] = field(default_factory=list)
 
     async def make(self, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -142,7 +143,7 @@ async def rig(
         trials = Trials(parts, connectors)
         tasks = [asyncio.create_task(job) for job in (connectors.run(), trials.run(), recorder.run())]
         try:
-            yield Rig(client, namespace, connectors, trials, ready)
+            yield Rig(client, namespace, connectors, trials, recorder, ready)
         finally:
             for task in tasks:
                 task.cancel()

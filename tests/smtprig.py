@@ -153,6 +153,7 @@ class Inbox:
     replies: dict[str, Callable[..., str]] = field(default_factory=dict)
     messages: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     hellos: list[str] = field(default_factory=list)
+    refuses_logins: bool = False
     logins: list[tuple[str, str, str]] = field(default_factory=list)
     resets: int = 0
 
@@ -208,7 +209,7 @@ async def mail_server(
         if not isinstance(data, LoginPassword):
             return AuthResult(success=False, handled=False)
         inbox.logins.append((mechanism, data.login.decode(), data.password.decode()))
-        is_right = (data.login, data.password) == (USER.encode(), CANARY.encode())
+        is_right = not inbox.refuses_logins and (data.login, data.password) == (USER.encode(), CANARY.encode())
         return AuthResult(success=is_right, handled=False)
 
     def factory() -> SMTP:

@@ -24,7 +24,7 @@ def found(spec, data=None, *, cluster=False, ca_pem=None):
     if data is not None:
         secret = SecretView("shop", "relay", "1", "watchbell.dev/smtp", {}, {}, data)
     key = ConnectorKey(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", "default") if cluster else KEY
-    return Found(parsed, parsed, key, "shop", "1", secret, None, ca_pem)
+    return Found(parsed, parsed, key, "shop", "1", "1", secret, None, ca_pem)
 
 
 def relay(spec, data=None, **options):

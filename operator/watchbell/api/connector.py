@@ -279,6 +279,10 @@ class ConnectorStatus(Status):
     next_probe_time: AwareDatetime | None = Field(None, description="When the next probe is due.")
     consecutive_failures: f.Count | None = Field(None, description="Failed probes in a row.")
     credentials: UsedCredentials | None = Field(None, description="The credentials in use.")
+    probed_revision: f.Word | None = Field(
+        None,
+        description="The generations and resourceVersions of all that the last probe stood on; a restart believes the status if they are the same.",
+    )
     server: Server | None = Field(None, description="What the server says of itself.")
     stages: Stages = Field((), description="The stages of the last probe, in their order.")
     remediation: Remediation = Field((), description="What to do, in plain sentences with commands.")

@@ -7,8 +7,10 @@ import logging
 from datetime import datetime, timedelta
 
 from watchbell import metrics
+from watchbell.api.conditions import find
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
+from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.records import Record
 from watchbell.connectors.restore import moment
 from watchbell.kube.events import EventRecorder
@@ -28,7 +30,6 @@ class Announcer:
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
         self._told: dict[ConnectorKey, Reason] = {}
-        self._expiring: dict[ConnectorKey, str] = {}
 
     def probed(self, record: Record, report: ProbeReport, now: datetime) -> None:
         """A probe is over."""
@@ -40,8 +41,7 @@ class Announcer:
         log.info(
             "connector probed", extra=about(connector=str(record.key), reason=str(reason), generation=record.generation)
         )
-        if self._told.get(record.key) is not reason:
-            self._told[record.key] = reason
+        if self._is_new(record, reason):
             if fault is None:
                 self._emit(record, "Normal", "ProbeSucceeded", "Probe", "every stage passed")
             else:
@@ -50,14 +50,26 @@ class Announcer:
                 )
         self._certificate(record, report, now)
 
+    def refused(self, record: Record, refusal: Refusal) -> None:
+        """The connector cannot be probed as it stands."""
+        if self._is_new(record, refusal.reason):
+            self._emit(record, "Warning", "ProbeFailed", "Probe", f"{refusal.reason}: {refusal.message}")
+
+    def _is_new(self, record: Record, reason: Reason) -> bool:
+        """Whether this is a transition. What an earlier process told stands in the status."""
+        before = self._told.get(record.key)
+        if before is None:
+            before = (find(record.status().get("conditions") or [], "Ready") or {}).get("reason")
+        self._told[record.key] = reason
+        return before != reason
+
     def _certificate(self, record: Record, report: ProbeReport, now: datetime) -> None:
         tls = report.server.tls
         expiry = moment(tls.not_after) if tls else None
         if tls is None or expiry is None:
             return
         metrics.CERTIFICATE_EXPIRY.labels(*_labels(record.key)).set(expiry.timestamp())
-        if expiry - now < EXPIRY_WARNING and self._expiring.get(record.key) != tls.sha256:
-            self._expiring[record.key] = tls.sha256
+        if expiry - now < EXPIRY_WARNING and not _was_expiring(record, tls.sha256, expiry):
             self._emit(
                 record,
                 "Warning",
@@ -79,7 +91,6 @@ class Announcer:
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
-        self._expiring.pop(key, None)
         for gauge in (metrics.CONNECTOR_READY, metrics.CERTIFICATE_EXPIRY):
             try:
                 gauge.remove(*_labels(key))
@@ -90,6 +101,14 @@ class Announcer:
         key = record.key
         ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
         self._recorder.emit(ref, type_=type_, reason=reason, action=action, note=note)
+
+
+def _was_expiring(record: Record, sha256: str, expiry: datetime) -> bool:
+    """Whether the last status was about this certificate, and it was due for the warning then."""
+    status = record.status()
+    shown = ((status.get("server") or {}).get("tls") or {}).get("sha256")
+    probed_at = moment(status.get("lastProbeTime"))
+    return shown == sha256 and probed_at is not None and expiry - probed_at < EXPIRY_WARNING
 
 
 def _labels(key: ConnectorKey) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 Reads only; what it found is one value, or a refusal that names the cure. `assemble` makes the relay of it, purely.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from watchbell.api.connector import ConfigMapKeyRef, ConnectorSpec, SecretKeyRef
 from watchbell.api.enums import ConnectorKind
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal, SecretView, refs_refusal, secret_view
-from watchbell.connectors.records import Record
+from watchbell.connectors.records import Dependency, Record
 from watchbell.connectors.tenancy import namespace_refusal, sender_refusal
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, SECRETS, Client
 from watchbell.kube.errors import Forbidden, NotFound
@@ -22,7 +22,8 @@ from watchbell.outbox.outlet import ConnectorKey
 class Found:
     """All that a connector stands on. `spec` is the connector's own; `base` the spec that holds host, TLS and auth (the parent's for a child).
 
-    `namespace` is where `base`'s Secrets live. `fingerprint` changes whenever anything that matters for a probe changes.
+    `namespace` is where `base`'s Secrets live. `fingerprint` changes whenever anything that matters for a probe changes, `base_fingerprint`
+    whenever anything of `base` does: it is the fingerprint of the parent itself.
     """
 
     spec: ConnectorSpec
@@ -30,6 +31,7 @@ class Found:
     base_key: ConnectorKey
     namespace: str
     fingerprint: str
+    base_fingerprint: str
     secret: SecretView | None = None
     client_cert: SecretView | None = None
     ca_pem: str | None = None
@@ -49,9 +51,9 @@ class Gatherer:
         if isinstance(spec, Refusal):
             return spec
         if record.key.kind == ConnectorKind.CLUSTER_SMTP_CONNECTOR:
-            return await self._complete(spec, spec, record.key, self._home, str(record.generation))
+            return await self._complete(spec, spec, record, self._home, "")
         if spec.parent_ref is None:
-            return await self._complete(spec, spec, record.key, record.key.namespace, str(record.generation))
+            return await self._complete(spec, spec, record, record.key.namespace, "")
         return await self._inherit(record, spec, spec.parent_ref.name)
 
     async def _inherit(self, record: Record, spec: ConnectorSpec, parent_name: str) -> Found | Refusal:
@@ -72,9 +74,7 @@ class Gatherer:
             refusal = sender_refusal(base.allowed_from_addresses, parent_name, spec.from_.address)
         if refusal is not None:
             return refusal
-        return await self._complete(
-            spec, base, parent.key, self._home, f"{record.generation}+{parent.uid}.{parent.generation}"
-        )
+        return await self._complete(spec, base, parent, self._home, f"{record.generation}+{parent.uid}.")
 
     async def namespace_refusal(self, base: ConnectorSpec, name: str, namespace: str) -> Refusal | None:
         """None if the cluster connector `base` allows `namespace`."""
@@ -106,8 +106,9 @@ class Gatherer:
         return labels
 
     async def _complete(
-        self, spec: ConnectorSpec, base: ConnectorSpec, base_key: ConnectorKey, namespace: str, version: str
+        self, spec: ConnectorSpec, base: ConnectorSpec, origin: Record, namespace: str, child: str
     ) -> Found | Refusal:
+        """`origin` is the connector that `base` is the spec of; `child` stands for the connector's own part in the fingerprint."""
         secret = (
             await self._secret(namespace, base.auth.secret_ref.name) if base.auth and base.auth.secret_ref else None
         )
@@ -125,8 +126,14 @@ class Gatherer:
         if isinstance(authority, Refusal):
             return authority
         ca_pem, ca_version = authority
-        versions = (version, secret and secret.resource_version, cert and cert.resource_version, ca_version)
-        return Found(spec, base, base_key, namespace, "/".join(text or "-" for text in versions), secret, cert, ca_pem)
+        versions = (
+            str(origin.generation),
+            secret and secret.resource_version,
+            cert and cert.resource_version,
+            ca_version,
+        )
+        fingerprint = "/".join(text or "-" for text in versions)
+        return Found(spec, base, origin.key, namespace, child + fingerprint, fingerprint, secret, cert, ca_pem)
 
     async def _authority(self, base: ConnectorSpec, namespace: str) -> tuple[str | None, str | None] | Refusal:
         tls = base.tls
@@ -188,4 +195,25 @@ class Gatherer:
         return secret_view(body)
 
 
-Gather = Callable[[Record], Awaitable[Found | Refusal]]
+def dependencies(found: Found | Refusal, record: Record, home: str) -> tuple[Dependency, ...]:
+    """What to listen to, whether it is there or not."""
+    spec = record.spec() if isinstance(found, Refusal) else found.spec
+    if isinstance(spec, Refusal):
+        return ()
+    if spec.parent_ref is not None:
+        parent = ((str(ConnectorKind.CLUSTER_SMTP_CONNECTOR), "", spec.parent_ref.name),)
+        return parent + (() if isinstance(found, Refusal) else _references(found.base, home))
+    return _references(spec, record.key.namespace or home)
+
+
+def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:
+    tls, auth = base.tls, base.auth
+    secrets = [
+        auth.secret_ref if auth else None,
+        tls.ca_secret_ref if tls else None,
+        tls.client_cert_secret_ref if tls else None,
+    ]
+    maps = [tls.ca_config_map_ref] if tls else []
+    return tuple(("Secret", namespace, ref.name) for ref in secrets if ref) + tuple(
+        ("ConfigMap", namespace, ref.name) for ref in maps if ref
+    )

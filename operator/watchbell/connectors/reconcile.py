@@ -8,23 +8,23 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from watchbell.api.conditions import Condition, merge
-from watchbell.api.connector import ConnectorSpec
-from watchbell.api.enums import ConnectorKind, Level
+from watchbell.api.enums import ConnectorKind
 from watchbell.api.names import API_VERSION, DEFAULT_CONNECTOR
 from watchbell.api.reasons import Reason
 from watchbell.connectors import outcome, schedule
 from watchbell.connectors.announce import Announcer
-from watchbell.connectors.assemble import NEWLINE_NOTE, Assembled, assemble
+from watchbell.connectors.assemble import Assembled, assemble
 from watchbell.connectors.credentials import Refusal
-from watchbell.connectors.gather import Found, Gatherer
+from watchbell.connectors.details import advice, basics, personal, rhythm_of, subject_of
+from watchbell.connectors.gather import Found, Gatherer, dependencies
+from watchbell.connectors.lineage import Lineage, concerns_children, inherited, relieved
 from watchbell.connectors.parts import Parts
-from watchbell.connectors.records import Record, key_of, record_of, refresh
+from watchbell.connectors.records import Dependency, Record, key_of, record_of, refresh
 from watchbell.connectors.restore import restored
 from watchbell.connectors.tenancy import use_refusal
 from watchbell.kube.client import custom
@@ -35,8 +35,6 @@ from watchbell.logs import about
 from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Unavailable, Use
 from watchbell.smtp.model import Fault, ProbeReport, ServerFacts
 from watchbell.smtp.probe import probe
-from watchbell.smtp.providers import warnings
-from watchbell.smtp.remedies import personalise
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +43,10 @@ RESOURCES = {
     ConnectorKind.SMTP_CONNECTOR: custom("smtpconnectors"),
     ConnectorKind.CLUSTER_SMTP_CONNECTOR: custom("clustersmtpconnectors", namespaced=False),
 }
+PARENT_AGAIN_S = 5.0
+"""A child looks again so often whether its parent was probed; the parent also wakes it."""
 REFUSED_AGAIN_S = 300.0
 """What was missing is looked for again so often; in watch mode, or when it is an object of ours, it is noticed at once."""
-
-Dependency = tuple[str, str, str]
 
 
 class Connectors:
@@ -166,7 +164,8 @@ class Connectors:
         base = parent.spec() if parent else None
         if parent is None or base is None or isinstance(base, Refusal):
             return None
-        return use_refusal(base.allowed_uses, parent.key.name, use)
+        refusal = await self._gatherer.namespace_refusal(base, parent.key.name, namespace)
+        return refusal or use_refusal(base.allowed_uses, parent.key.name, use)
 
     async def outlet(self, namespace: str, ref: ConnectorRef | None, use: Use) -> Outlet | Unavailable:
         """How a mail of this namespace may go out now."""
@@ -197,7 +196,7 @@ class Connectors:
         if record is None or not self._parts.leading():
             return None
         found = await self._gatherer.gather(record)
-        self._depend(record, _dependencies(found, record, self._parts.home))
+        self._depend(record, dependencies(found, record, self._parts.home))
         if isinstance(found, Refusal):
             return await self._refused(record, found)
         assembled = self._assemble(key, found)
@@ -208,16 +207,19 @@ class Connectors:
     async def _refused(self, record: Record, refusal: Refusal) -> float:
         keeps = refusal.reason is Reason.MASKED_PLACEHOLDER and record.outlet is not None and record.ready
         if not keeps:
-            record.outlet = None
+            # What was proven before is proven again once it may be used again: its status says no more that it was.
+            record.outlet, record.memory = None, schedule.Memory()
         conditions = outcome.refused(refusal, still_proven="the last good credential stays in use" if keeps else "")
-        await self._settle(record, conditions, {})
+        self._announcer.refused(record, refusal)
+        await self._settle(record, conditions, record.status() if keeps else {})
         return REFUSED_AGAIN_S
 
     async def _advance(self, record: Record, found: Found, assembled: Assembled) -> float | None:
-        rhythm = _rhythm(found, assembled.outlet, self._parts.chance())
+        rhythm = rhythm_of(found, assembled.outlet, self._parts.chance())
         now = self._parts.now()
         if record.memory.last_probe is None:
-            record.memory = restored(record.status(), found, record.generation, rhythm, now)
+            record.memory = restored(record.status(), found, rhythm, now)
+        record.memory = relieved(record.memory, self._records.get(found.base_key), found)
         self._note_rotation(record, found)
         record.outlet = assembled.outlet
         decision = schedule.decide(record.memory, rhythm, found.fingerprint, record.request, now)
@@ -225,33 +227,38 @@ class Connectors:
             reason = Reason.SUSPENDED if decision.cause is schedule.Cause.SUSPENDED else Reason.PROBE_DISABLED
             record.memory = schedule.Memory(handled_request=record.request)
             await self._settle(
-                record, outcome.unprobed(_subject(found, assembled), reason), _basics(record, found, assembled, None)
+                record, outcome.unprobed(subject_of(found, assembled), reason), basics(record, found, assembled, None)
             )
             return None
         if decision.level is None:
             self._restore_ready(record)
             return max(0.0, (decision.due - now).total_seconds()) if decision.due else None
-        report = await probe(assembled.outlet.relay, self._parts.dialer, decision.level)
+        told = self._told_by_parent(record, found)
+        if told is Lineage.WAIT:
+            return PARENT_AGAIN_S
+        report = told or await probe(assembled.outlet.relay, self._parts.dialer, decision.level)
         probed = schedule.Probed(found.fingerprint, decision.level, record.request, self._parts.now(), report)
         return await self._concluded(record, found, assembled, rhythm, probed)
 
     async def _concluded(
         self, record: Record, found: Found, assembled: Assembled, rhythm: schedule.Rhythm, probed: schedule.Probed
     ) -> float:
-        record.memory = schedule.remember(record.memory, probed, rhythm)
+        before, record.memory = record.memory, schedule.remember(record.memory, probed, rhythm)
         due = schedule.next_due(record.memory, rhythm)
         report = personal(probed.report, assembled, self._parts.home)
         self._announcer.probed(record, report, probed.at)
-        details = _basics(record, found, assembled, due) | {
+        details = basics(record, found, assembled, due) | {
             "stages": outcome.stage_entries(report.stages),
-            "remediation": [line[:512] for line in _advice(report, assembled.outlet)],
+            "remediation": [line[:512] for line in advice(report, assembled.outlet)],
         }
         server = (
             outcome.server_entry(report.server) if report.server != ServerFacts() else record.status().get("server")
         )
         if server:
             details["server"] = server
-        await self._settle(record, outcome.probed(_subject(found, assembled), report, record.memory), details)
+        await self._settle(record, outcome.probed(subject_of(found, assembled), report, record.memory), details)
+        if concerns_children(before, record.memory):
+            self._wake_children(record.key)
         return max(1.0, (due - self._parts.now()).total_seconds())
 
     def _note_rotation(self, record: Record, found: Found) -> None:
@@ -260,10 +267,23 @@ class Connectors:
             self._announcer.rotated(record)
         record.secret_version = version
 
+    def _told_by_parent(self, record: Record, found: Found) -> ProbeReport | Lineage | None:
+        """A child logs in with its parent's password, so it asks the parent first how that went."""
+        if found.base_key == record.key:
+            return None
+        parent = self._records.get(found.base_key)
+        told = inherited(parent, found)
+        if told is Lineage.WAIT:
+            self.queue.add(found.base_key)
+        return told
+
     def _restore_ready(self, record: Record) -> None:
-        """A connector whose status vouches for it takes mail again after a restart, without a probe."""
-        if record.memory.is_proven and not record.ready:
+        """After a restart: a connector whose status vouches for it takes mail without a probe, and one that was rejected says so."""
+        memory = record.memory
+        if memory.is_proven and not record.ready:
             self._set_ready(record, (Condition("Ready", "True", Reason.PROVEN, "proven before the operator started"),))
+        elif memory.fault is not None and record.ready_reason is Reason.NOT_PROBED:
+            self._set_ready(record, (Condition("Ready", "False", memory.fault.reason, memory.fault.message),))
 
     async def _settle(self, record: Record, conditions: tuple[Condition, ...], details: Mapping[str, Any]) -> None:
         """Write what is true now, then let those who wait for the connector know."""
@@ -300,102 +320,3 @@ class Connectors:
         for new in wanted:
             self._dependents[new].add(record.key)
         record.dependencies = wanted
-
-
-def _dependencies(found: Found | Refusal, record: Record, home: str) -> tuple[Dependency, ...]:
-    """What to listen to, whether it is there or not."""
-    spec = record.spec() if isinstance(found, Refusal) else found.spec
-    if isinstance(spec, Refusal):
-        return ()
-    if spec.parent_ref is not None:
-        parent = ((str(ConnectorKind.CLUSTER_SMTP_CONNECTOR), "", spec.parent_ref.name),)
-        return parent + (() if isinstance(found, Refusal) else _references(found.base, home))
-    return _references(spec, record.key.namespace or home)
-
-
-def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:
-    tls, auth = base.tls, base.auth
-    secrets = [
-        auth.secret_ref if auth else None,
-        tls.ca_secret_ref if tls else None,
-        tls.client_cert_secret_ref if tls else None,
-    ]
-    maps = [tls.ca_config_map_ref] if tls else []
-    return tuple(("Secret", namespace, ref.name) for ref in secrets if ref) + tuple(
-        ("ConfigMap", namespace, ref.name) for ref in maps if ref
-    )
-
-
-def _rhythm(found: Found, outlet: Outlet, chance: float) -> schedule.Rhythm:
-    rules = found.base.probe
-    return schedule.Rhythm(
-        level=rules.level if rules else Level.AUTHENTICATE,
-        period_s=rules.period_seconds if rules else 600,
-        auth_period_s=rules.auth_period_seconds if rules else 3600,
-        failure_threshold=rules.failure_threshold if rules else 3,
-        is_suspended=bool(found.spec.suspend or found.base.suspend),
-        needs_login=outlet.relay.auth is not None,
-        chance=chance,
-    )
-
-
-def _advice(report: ProbeReport, outlet: Outlet) -> tuple[str, ...]:
-    """What to do about the fault, and what is known to go wrong at this provider even if all is well today."""
-    auth = outlet.relay.auth
-    known = warnings(
-        outlet.relay.host,
-        auth.username if auth else "",
-        outlet.relay.mail_from,
-        has_password=auth is not None and auth.password is not None,
-    )
-    remedies = report.fault.remedies if report.fault else ()
-    return tuple(dict.fromkeys((*remedies, *known)))[:8]
-
-
-def _subject(found: Found, assembled: Assembled) -> outcome.Subject:
-    relay = assembled.outlet.relay
-    note = (
-        (Reason.TRAILING_NEWLINE, NEWLINE_NOTE)
-        if assembled.had_newline
-        else (Reason.RESOLVED_REFS, "all references were resolved")
-    )
-    return outcome.Subject(
-        endpoint=relay.endpoint,
-        tls_mode=relay.tls.mode,
-        verifies=relay.tls.verify,
-        has_login=relay.auth is not None,
-        level=found.base.probe.level if found.base.probe else Level.AUTHENTICATE,
-        note=note[0],
-        note_message=note[1],
-    )
-
-
-def _basics(record: Record, found: Found, assembled: Assembled, due: datetime | None) -> dict[str, Any]:
-    """The plain facts of `status`, absent ones left out."""
-    memory, relay = record.memory, assembled.outlet.relay
-    login = outcome.timestamp(memory.last_login)
-    credentials = {"secretResourceVersion": found.secret.resource_version} if found.secret else {}
-    entries: dict[str, Any] = {
-        "endpoint": relay.endpoint,
-        "tlsMode": str(relay.tls.mode),
-        "resolvedFrom": str(found.base_key),
-        "lastProbeTime": outcome.timestamp(memory.last_probe),
-        "lastSuccessTime": outcome.timestamp(memory.last_success),
-        "nextProbeTime": outcome.timestamp(due),
-        "consecutiveFailures": memory.failures,
-        "credentials": (credentials | ({"lastAuthenticationTime": login} if login else {})) or None,
-    }
-    return {key: value for key, value in entries.items() if value is not None}
-
-
-def personal(report: ProbeReport, assembled: Assembled, home: str) -> ProbeReport:
-    """The report with the names of this connector in the commands of its remedies."""
-    if report.fault is None:
-        return report
-    names = {
-        "NAMESPACE": assembled.secret_namespace,
-        "CONNECTOR": assembled.outlet.key.name,
-        "SECRET": assembled.secret_name or "NAME",
-        "OPERATOR_NAMESPACE": home,
-    }
-    return replace(report, fault=replace(report.fault, remedies=personalise(report.fault.remedies, names)))

@@ -21,12 +21,16 @@ MODELS: Mapping[str, type[SmtpConnector] | type[ClusterSmtpConnector]] = {
 }
 
 
+Dependency = tuple[str, str, str]
+"""Kind, namespace and name of an object that a connector stands on."""
+
+
 @dataclass(slots=True)
 class Record:
     """One connector as it was last seen, and what is remembered of its probes.
 
-    `status` is the status that stands there, as bytes; `outlet` how mail goes out while it is Ready; `dependencies` the Secrets and ConfigMaps
-    it stands on, as (kind, namespace, name).
+    `status` is the status that stands there, as bytes; `outlet` how mail goes out while it is Ready; `dependencies` what it
+    stands on.
     """
 
     key: ConnectorKey
@@ -38,7 +42,7 @@ class Record:
     memory: Memory = field(default_factory=Memory)
     outlet: Outlet | None = None
     secret_version: str = ""
-    dependencies: tuple[tuple[str, str, str], ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
     ready: bool = False
     ready_reason: Reason = Reason.NOT_PROBED
     ready_message: str = "not probed yet"

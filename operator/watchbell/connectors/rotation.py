@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from watchbell.connectors.reconcile import Connectors, Dependency
+from watchbell.connectors.reconcile import Connectors
+from watchbell.connectors.records import Dependency
 from watchbell.kube.client import CONFIGMAPS, SECRETS, Client
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about

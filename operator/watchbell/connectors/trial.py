@@ -20,8 +20,9 @@ from watchbell.api.smtptest import SmtpTest
 from watchbell.connectors import outcome
 from watchbell.connectors.assemble import Assembled
 from watchbell.connectors.credentials import Refusal
+from watchbell.connectors.details import personal
 from watchbell.connectors.parts import Parts
-from watchbell.connectors.reconcile import Connectors, personal
+from watchbell.connectors.reconcile import Connectors
 from watchbell.connectors.records import Record, invalid
 from watchbell.connectors.restore import moment
 from watchbell.connectors.trialmail import TrialMail, trial_mail
