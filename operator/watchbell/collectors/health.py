@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from watchbell.collectors.crash import is_healthy
 from watchbell.collectors.incidents import Affected, Incident
-from watchbell.collectors.pod import Pod, moment, status_of
+from watchbell.collectors.pod import BARE, Pod, moment, status_of
 
 
 class Standing(StrEnum):
@@ -38,7 +38,7 @@ def assess(incident: Incident, pods: Iterable[Pod], now: datetime) -> Health:
     """
     failing, present, successors = 0, 0, 0
     for pod in pods:
-        if pod.is_being_deleted or pod.status.phase == "Succeeded":
+        if _has_left(incident, pod):
             continue
         was_hit = _was_hit(incident, pod)
         is_successor = not was_hit and _is_after(pod, incident.start_time) and _has(pod, incident.group.container)
@@ -51,6 +51,17 @@ def assess(incident: Incident, pods: Iterable[Pod], now: datetime) -> Health:
     if present:
         return Health(Standing.READY)
     return Health(Standing.REPLACED if successors else Standing.GONE)
+
+
+def _has_left(incident: Incident, pod: Pod) -> bool:
+    """Whether it is no part of its workload any more.
+
+    A pod that was ended as a whole (evicted, its node shut down) stays for days as Failed beside the one that its controller made for it; a bare pod
+    that failed has nobody who makes another.
+    """
+    if pod.is_being_deleted or pod.status.phase == "Succeeded":
+        return True
+    return pod.is_finished and incident.group.owner.kind != BARE
 
 
 def _was_hit(incident: Incident, pod: Pod) -> bool:

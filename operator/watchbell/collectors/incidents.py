@@ -6,6 +6,7 @@ incident, whose kind may rise while it is open.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,8 @@ from watchbell.collectors.pod import Owner
 
 AFFECTED_MAX = 2000
 """Pods kept for one incident in memory; the object lists fewer, and the count goes on."""
-OWNER_NAME_MAX = 40
+STEM_MAX = 40
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 
 
 class Family(StrEnum):
@@ -168,7 +170,14 @@ def group_of(namespace: str, policy: str, policy_uid: str, finding: Finding) -> 
 def incident_name(group: Group, predecessor: str) -> str:
     """The object's name: who starts from the same state writes the same name, so that no two processes open it twice."""
     digest = _digest(group.fingerprint, predecessor)[:10]
-    return f"{group.owner.name[:OWNER_NAME_MAX].rstrip('-.')}-{group.family.lower()}-{digest}"
+    return "-".join(part for part in (_stem(group.owner.name), group.family.lower(), digest) if part)
+
+
+def _stem(owner: str) -> str:
+    """The owner's name as the beginning of another. Whoever makes a pod by hand may write anything into its owner reference."""
+    if not _NAME.fullmatch(owner):
+        owner = re.sub(r"[^a-z0-9]+", "-", owner.lower())
+    return owner[:STEM_MAX].strip("-.")
 
 
 def message_name(incident: str, sequence: int, route: str) -> str:

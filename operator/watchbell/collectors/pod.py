@@ -13,6 +13,10 @@ import msgspec
 
 MESSAGE_MAX_CHARACTERS = 1024
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
+BARE = "Pod"
+"""The owner's kind of a pod that has none but itself."""
+OWNER_KIND_MAX = 63
+OWNER_NAME_MAX = 253
 
 
 class Terminated(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -96,7 +100,8 @@ class OwnerReference(msgspec.Struct, rename="camel", gc=False):
     controller: bool = False
 
     def __post_init__(self) -> None:
-        self.kind, self.name = intern(self.kind), intern(self.name)
+        # The API server checks neither; an incident holds no more than this of them.
+        self.kind, self.name = intern(self.kind[:OWNER_KIND_MAX]), intern(self.name[:OWNER_NAME_MAX])
 
 
 class PodLabels(msgspec.Struct, gc=False):
@@ -212,7 +217,7 @@ def owner_of(pod: Pod) -> Owner:
     """
     controller = next((owner for owner in pod.metadata.owner_references if owner.controller), None)
     if controller is None:
-        return Owner("Pod", pod.metadata.name)
+        return Owner(BARE, pod.metadata.name)
     labels = pod.metadata.labels
     suffix = f"-{labels.pod_template_hash}" if labels is not None else ""
     if controller.kind == "ReplicaSet" and suffix and controller.name.endswith(suffix):
