@@ -158,6 +158,31 @@ def test_the_resolved_mail_says_how_long_and_how_often() -> None:
     assert is_harmless(mail)
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, "The pod that failed is gone"), (3, "The pods that failed are gone")])
+def test_what_is_gone_is_not_said_to_run(count: int, said: str) -> None:
+    mail = render_resolved(dataclasses.replace(FACTS, are_pods_gone=True, affected_count=count))
+    assert mail.subject == render_resolved(FACTS).subject
+    for part in (flat(mail.text), Page(mail.html).text):
+        assert said in part
+        assert "runs again" not in part
+        assert "became ready" not in part
+    assert is_harmless(mail)
+
+
+def test_a_reminder_says_that_it_is_one_and_what_became_of_it_under_the_same_subject() -> None:
+    facts = dataclasses.replace(FACTS, kind="ContainerError", worst="CrashLoopBackOff")
+    mail, first = render_crash(dataclasses.replace(facts, is_reminder=True)), render_crash(facts)
+    assert mail.subject == first.subject == "Collector prod/otel-gateway container failed on prod-eu-1"
+    assert "Reminder: it has gone on for 12 min. Container otel-collector" in mail.text
+    assert "keeps failing and waits longer before each restart" in mail.text
+    assert "Reminder" not in first.text
+
+
+def test_of_a_container_that_is_never_restarted_no_previous_log_is_asked_for() -> None:
+    mail = render_crash(dataclasses.replace(FACTS, pods=(dataclasses.replace(POD, is_never_restarted=True),)))
+    assert "-c otel-collector --tail=100" in mail.text
+
+
 def test_a_container_out_of_memory_names_its_limit() -> None:
     pod = dataclasses.replace(POD, exit_code=137, reason="OOMKilled")
     mail = render_crash(dataclasses.replace(FACTS, kind="OOMKilled", pods=(pod,)))

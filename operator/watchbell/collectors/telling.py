@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 from watchbell.api.enums import ResolvedMail, Transition
 from watchbell.api.policy import Route
+from watchbell.api.reasons import Reason
 from watchbell.collectors.caseload import Case
 from watchbell.collectors.incidents import Affected, Incident, Notification, message_name
-from watchbell.collectors.pod import status_of
+from watchbell.collectors.pod import Pod, status_of
 from watchbell.collectors.policies import Policy
 from watchbell.collectors.records import LISTED_PODS_MAX, Letter, message_body
 from watchbell.collectors.watch import PodWatches
 from watchbell.kube.client import Client, custom
-from watchbell.kube.errors import AlreadyExists, ApiError
+from watchbell.kube.errors import AlreadyExists, ApiError, NotFound
 from watchbell.logs import about
 from watchbell.mail.crash import CrashFacts, PodFacts, render_crash, render_resolved
 from watchbell.mail.document import Rendered
@@ -63,7 +64,7 @@ class Teller:
             return ()
         if not is_resolved and (case.log_lines is None or telling.transition is Transition.REPEATED):
             await self.tail(case, policy)
-        facts = self._facts(case, policy)
+        facts = self._facts(case, policy, telling.transition)
         rendered = render_resolved(facts) if is_resolved else render_crash(facts)
         letters = (_letter(route, rendered) for route in routes)
         creations = (self._create(case.incident, telling.sequence, letter) for letter in letters)
@@ -73,6 +74,17 @@ class Teller:
             if isinstance(result, BaseException):
                 raise result
         return tuple(message_name(case.incident.name, telling.sequence, route.name) for route in routes)
+
+    async def is_waiting(self, incident: Incident) -> bool:
+        """Whether the mail of the last telling has not gone out yet."""
+        names = incident.notifications[-1].messages if incident.notifications else None
+        if not names:
+            return False
+        try:
+            message = await self.client.get(MESSAGES, names[0], incident.group.namespace)
+        except NotFound:
+            return False
+        return not message.get("status", {}).get("completionTime")
 
     async def _create(self, incident: Incident, sequence: int, letter: Letter) -> None:
         body = message_body(incident, sequence, letter)
@@ -120,8 +132,9 @@ class Teller:
         status = status_of(seen, container) if seen else None
         return status is None or status.ended is None
 
-    def _facts(self, case: Case, policy: Policy) -> CrashFacts:
-        incident = case.incident
+    def _facts(self, case: Case, policy: Policy, transition: Transition) -> CrashFacts:
+        incident, over = case.incident, case.incident.resolution
+        seen = self.watches.pods(policy.scope) if policy.scope else {}
         pods = sorted(incident.affected.values(), key=lambda pod: (pod.last_time, pod.name), reverse=True)
         return CrashFacts(
             cluster=self.cluster_name,
@@ -131,18 +144,23 @@ class Teller:
             owner_kind=incident.group.owner.kind,
             owner_name=incident.group.owner.name,
             kind=str(incident.kind),
+            worst=str(incident.worst or incident.kind),
             severity=str(incident.severity),
             container=incident.group.container,
             image=incident.image,
-            pods=tuple(_pod_facts(pod) for pod in pods[:LISTED_PODS_MAX]),
+            pods=tuple(
+                _pod_facts(pod, seen.get((incident.group.namespace, pod.name))) for pod in pods[:LISTED_PODS_MAX]
+            ),
             start_time=incident.start_time,
-            now=self.now(),
+            now=over.time if over else self.now(),
             affected_count=incident.affected_count,
             log_lines=case.log_lines or (),
             log_pod=case.log_pod,
             repeat_seconds=int(policy.plan.repeat_s),
             resolve_after_seconds=int(policy.plan.resolve_after_s),
             send_resolved=policy.plan.tells_resolved,
+            is_reminder=transition is Transition.REPEATED,
+            are_pods_gone=over is not None and over.reason is Reason.PODS_GONE,
         )
 
 
@@ -156,7 +174,7 @@ def _letter(route: Route, rendered: Rendered) -> Letter:
     return Letter(route.name, route.to, route.cc, route.bcc, named, rendered)
 
 
-def _pod_facts(pod: Affected) -> PodFacts:
+def _pod_facts(pod: Affected, seen: Pod | None) -> PodFacts:
     return PodFacts(
         name=pod.name,
         node=pod.node,
@@ -167,4 +185,5 @@ def _pod_facts(pod: Affected) -> PodFacts:
         last_time=pod.last_time,
         message=pod.message,
         memory_limit=pod.memory_limit,
+        is_never_restarted=seen is not None and seen.spec.restart_policy == "Never",
     )

@@ -58,13 +58,15 @@ class _Names:
 
 
 def render_crash(facts: CrashFacts) -> Rendered:
-    """The first mail of an incident; with 20 log lines it takes less than half a millisecond, half of it redaction (`test_mail_cost.py`)."""
+    """The first mail of an incident, or a reminder of it; with 20 log lines in less than half a millisecond (`test_mail_cost.py`)."""
     names = _names(facts)
-    words, does = _kind(facts.kind)
+    words, _ = _kind(facts.kind)
+    _, does = _kind(facts.worst or facts.kind)
     total = max(facts.affected_count, len(facts.pods))
     of = f"{count(total, 'pod')} of " if total > 1 else ""
     container = f"Container {names.container}" if names.container else "A container"
-    summary = f"{container} in {of}{names.owner_kind} {names.owner} {does}. {_last_end(facts)}"
+    still = f"Reminder: it has gone on for {_lasted(facts)}. " if facts.is_reminder else ""
+    summary = f"{still}{container} in {of}{names.owner_kind} {names.owner} {does}. {_last_end(facts)}"
     document = Document(
         tone=_TONES.get(facts.severity, Tone.WARNING),
         status=visible(facts.severity, 20),
@@ -87,18 +89,20 @@ def render_crash(facts: CrashFacts) -> Rendered:
 
 
 def render_resolved(facts: CrashFacts) -> Rendered:
-    """The mail that ends an incident: a reply to the first one, with how long it took and how often the pods restarted."""
-    names = _names(facts)
+    """The mail that ends an incident: a reply to the first one, with how long it took and how often the pods restarted.
+
+    It says "runs again" only where that was seen.
+    """
+    names, lasted = _names(facts), _lasted(facts)
     words, _ = _kind(facts.kind)
-    lasted = span((facts.now - facts.start_time).total_seconds())
-    held = f" and stayed so for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+    title, summary, preheader = (_gone if facts.are_pods_gone else _recovered)(facts, names)
     document = Document(
-        tone=Tone.GOOD,
+        tone=Tone.INFO if facts.are_pods_gone else Tone.GOOD,
         status="Resolved",
         context=_context(names.cluster),
-        title=f"{names.subject} runs again",
-        summary=f"All pods of {names.owner_kind} {names.owner} became ready{held}. It was {words} for {lasted}.",
-        preheader=f"{names.cluster + ': ' if names.cluster else ''}running again after {lasted}.",
+        title=title,
+        summary=f"{summary} {_state(words)} for {lasted}.",
+        preheader=f"{names.cluster + ': ' if names.cluster else ''}{preheader}",
         blocks=(
             _history(facts, names, lasted),
             *pods(facts, "Pod that failed"),
@@ -108,6 +112,32 @@ def render_resolved(facts: CrashFacts) -> Rendered:
         origin=_origin(facts, names),
     )
     return Rendered(f"Re: {_subject(names, words)}", plain.write(document), page.write(document))
+
+
+def _recovered(facts: CrashFacts, names: _Names) -> tuple[str, str, str]:
+    """Title, summary and preheader where the workload was seen to be ready."""
+    held = f" and stayed so for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
+    summary = f"All pods of {names.owner_kind} {names.owner} became ready{held}."
+    return f"{names.subject} runs again", summary, f"running again after {_lasted(facts)}."
+
+
+def _gone(facts: CrashFacts, names: _Names) -> tuple[str, str, str]:
+    """The same where nothing is left to look at: scaled down, deleted, or out of the policy's selector."""
+    one = max(facts.affected_count, len(facts.pods)) == 1
+    summary = (
+        f"The {'pod that failed is' if one else 'pods that failed are'} gone, and no new pod of {names.owner_kind} {names.owner} has taken "
+        "the place. So nothing fails now, but nothing shows that it would run."
+    )
+    return f"{names.subject}: what failed is gone", summary, "what failed is gone, and nothing runs in its place."
+
+
+def _lasted(facts: CrashFacts) -> str:
+    return span((facts.now - facts.start_time).total_seconds())
+
+
+def _state(words: str) -> str:
+    """`crash looping` was so for a while; a `container failed` is what happened, so it is said as a state."""
+    return "The trouble lasted" if words.startswith("container") else f"It was {words}"
 
 
 def _names(facts: CrashFacts) -> _Names:
@@ -180,7 +210,7 @@ def _details(facts: CrashFacts, names: _Names) -> Facts:
         ("Container", names.container),
         ("Image", name(facts.image)),
         ("Memory limit", ", ".join(list(limits)[:3])),
-        ("Since", f"{moment(facts.start_time)} ({span((facts.now - facts.start_time).total_seconds())} ago)"),
+        ("Since", f"{moment(facts.start_time)} ({_lasted(facts)} ago)"),
         ("Restarts", str(_restarts(facts))),
     )
     return Facts("Details", rows)
@@ -192,9 +222,10 @@ def _commands(facts: CrashFacts, names: _Names) -> Commands:
     container = f" -c {shlex.quote(names.container)}" if names.container else ""
     rows = []
     if pod:
-        rows.append(("The log of the container that failed", f"{kubectl} logs {pod}{container} --previous --tail=100"))
+        previous = "" if facts.pods[0].is_never_restarted else " --previous"
+        rows.append(("The log of the container that failed", f"{kubectl} logs {pod}{container}{previous} --tail=100"))
         rows.append(("Events, limits, probes and mounts of the pod", f"{kubectl} describe pod {pod}"))
-    if pod and facts.kind == "OOMKilled":
+    if pod and "OOMKilled" in (facts.kind, facts.worst):
         rows.append(("What it uses now", f"{kubectl} top pod {pod} --containers"))
     if facts.owner_kind in _ROLLOUTS:
         owner = shlex.quote(f"{facts.owner_kind.lower()}/{names.owner}")
@@ -223,7 +254,7 @@ def _next_steps(facts: CrashFacts, names: _Names) -> tuple[Block, ...]:
         sentences.append(f"If it goes on, you are reminded in {span(facts.repeat_seconds)}.")
     if facts.send_resolved:
         held = f" for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
-        sentences.append(f"When all pods of {names.owner} have been ready{held}, a reply to this mail says so.")
+        sentences.append(f"When all pods of {names.owner} have been ready{held}, or are gone, a reply to this mail says so.")
     return (Paragraph("What watchbell does next", (" ".join(sentences),)),)
 
 

@@ -36,14 +36,17 @@ class PodFacts:
     last_time: datetime | None = None
     message: str = ""
     memory_limit: str = ""
+    is_never_restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CrashFacts:
     """All that the mails of one incident say. Every text may be hostile. `now` is when the mail is written, for a resolved one when it was resolved.
 
-    `affected_count` is the number of all affected pods, should `pods` hold fewer; `log_lines` are of the first pod unless `log_pod` names another;
-    `exit_meaning` replaces our own explanation; 0 in `repeat_seconds` or `resolve_after_seconds` says nothing about what comes next.
+    `kind` is what the incident began as and stays, `worst` what it became. `affected_count` is the number of all affected pods, should `pods` hold
+    fewer; `log_lines` are of the first pod unless `log_pod` names another; `exit_meaning` replaces our own explanation; 0 in `repeat_seconds` or
+    `resolve_after_seconds` says nothing about what comes next. `are_pods_gone`: it is over because nothing is left that could fail, which does not
+    say that it would run.
     """
 
     cluster: str
@@ -66,6 +69,9 @@ class CrashFacts:
     repeat_seconds: int = 0
     resolve_after_seconds: int = 0
     send_resolved: bool = True
+    worst: str = ""
+    is_reminder: bool = False
+    are_pods_gone: bool = False
     dashboard_url: str = ""
     runbook_url: str = ""
 
@@ -111,7 +117,7 @@ def log(facts: CrashFacts) -> tuple[Block, ...]:
         Listing(
             "Last log lines",
             lines,
-            f"{f'From {pod}, previous container. ' if pod else ''}What looks like a secret is redacted.",
+            f"{f'From {pod}, the run that failed. ' if pod else ''}What looks like a secret is redacted.",
         ),
     )
 
