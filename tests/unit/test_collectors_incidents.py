@@ -302,8 +302,9 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def the_process_is_killed(self) -> None:
-        # A pod that is gone and of which nothing was written yet dies with the memory: nobody can know of it.
-        self.ends = [(name, end) for name, end in self.ends if name in self.pods or name in self._listed()]
+        # The end of a pod that is gone dies with the memory if it was not written yet: nobody can know of it.
+        listed = self._listed()
+        self.ends = [(name, end) for name, end in self.ends if name in self.pods or listed.get(name, EPOCH) >= end]
         self._start()
 
     def _listed(self) -> dict[str, datetime]:
@@ -464,6 +465,14 @@ TestLife = Life.TestCase
 TestLife.settings = settings(
     max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_ends_of_long_ago_are_forgotten():
+    load = Caseload()
+    for number in range(5):
+        load.end(f"{number}", Past(f"past-{number}", EPOCH + number * SECOND))
+    load.forget_ends_before(EPOCH + 3 * SECOND)
+    assert set(load.past) == {"3", "4"}
 
 
 def test_a_group_is_made_of_identity_only():

@@ -153,12 +153,13 @@ async def test_what_happens_while_an_audit_reads_is_neither_undone_nor_forgotten
     def meanwhile():
         collectors.policy_changed(body_of("edited", 2, suspend=True))
         collectors.policy_changed(body_of("fresh"))
+        collectors.policy_deleted(("obs", "going"))
 
-    client = OneList([body_of("edited", 1)], meanwhile)
+    client = OneList([body_of("edited", 1), body_of("going")], meanwhile)
     collectors = Collectors(
         client, sink=NoOne(), recorder=NoOne(), clock=lambda: 0.0, now=lambda: EPOCH, leading=lambda: True
     )
-    for name in ("edited", "deleted"):
+    for name in ("edited", "deleted", "going"):
         collectors.policy_changed(body_of(name))
     await collectors._compare_policies()
     assert {key[1]: (policy.generation, policy.is_suspended) for key, policy in collectors._policies.items()} == {

@@ -6,6 +6,7 @@ be built anew at any time from the objects and the pods.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from watchbell.collectors.crash import Finding
@@ -29,7 +30,8 @@ DEFERRED_MAX = 200
 class Case:
     """An incident under work.
 
-    `evidence` opened it and is folded anew if its name turns out to be taken; `deferred` came while it was being closed.
+    `evidence` opened it and is folded anew if its name turns out to be taken; `deferred` came while it was being closed. `is_intent_due`: what is
+    intended must be written before anybody is told.
     """
 
     incident: Incident
@@ -39,6 +41,7 @@ class Case:
     log_lines: tuple[str, ...] | None = None
     log_pod: str = ""
     is_changed: bool = False
+    is_intent_due: bool = False
     dirty_since: float | None = None
 
     @property
@@ -116,6 +119,10 @@ class Caseload:
         known = self.past.get(fingerprint)
         time = max(known.resolved_time, past.resolved_time) if known else past.resolved_time
         self.past[fingerprint] = Past(past.name, time)
+
+    def forget_ends_before(self, time: datetime) -> None:
+        """What was over before that is told no more: workloads with names of their own for each run (Jobs, bare pods) would pile up for ever."""
+        self.past = {key: past for key, past in self.past.items() if past.resolved_time >= time}
 
     def about(self, policy: PolicyKey, owner: Owner) -> tuple[str, ...]:
         """The open cases of one workload under one policy."""

@@ -5,7 +5,7 @@ recorded before or by its own doing, so a process that dies between two steps fi
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from watchbell.api.enums import Severity, Transition
@@ -34,6 +34,7 @@ class Rest(StrEnum):
     WAITING_FOR_MORE = "WaitingForMore"
     TOLD = "Told"
     ACKNOWLEDGED = "Acknowledged"
+    LAST_MAIL_WAITS = "LastMailWaits"
     READY_NOT_LONG_ENOUGH = "ReadyNotLongEnough"
 
 
@@ -123,8 +124,3 @@ def resolve(incident: Incident, reason: Reason, plan: Plan | None, now: datetime
     """The incident called over; with a telling of that where somebody wants it (`plan` None = nobody is left to tell)."""
     over = replace(incident, resolution=Resolution(reason, now))
     return intend(over, Transition.RESOLVED, now) if plan is not None and plan.tells_resolved else over
-
-
-def again_at(decision: Decision, now: datetime) -> datetime | None:
-    """When to ask again, by the wall clock."""
-    return None if decision.again_in_s is None else now + timedelta(seconds=decision.again_in_s)

@@ -15,7 +15,7 @@ from watchbell.api.enums import Transition
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.decisions import Decision, Step, decide, intend, observe, resolve, settle
+from watchbell.collectors.decisions import Decision, Rest, Step, decide, intend, observe, resolve, settle
 from watchbell.collectors.health import Health, Standing, assess
 from watchbell.collectors.incidents import Group, Incident, Past
 from watchbell.collectors.policies import Policy, PolicyKey
@@ -36,6 +36,8 @@ STEPS_MAX = 16
 FLUSH_S = 0.5
 """The incident's own status waits so long for company; nobody's mail hangs on it."""
 SYNC_POLL_S = 0.2
+WAITING_MAIL_POLL_S = 60.0
+"""So often it is asked whether the last mail went out, before anybody is reminded."""
 
 
 class Recorder(Protocol):
@@ -87,15 +89,24 @@ class Desk:
     async def _advance(self, fingerprint: str, case: Case, policy: Policy) -> float | None:
         around = self._around
         for _ in range(STEPS_MAX):
-            decision = self._decide(case, policy)
+            decision = await self._decided(case, policy)
             if decision.step is Step.REST or not around.leading():
                 break
             await self._take(fingerprint, case, policy, decision)
             if around.load.cases.get(fingerprint) is not case:
                 return None
+        else:
+            return 0.0  # the others have their turn
         left_s = await self._flush(fingerprint, case)
         waits = [seconds for seconds in (left_s, decision.again_in_s) if seconds is not None]
         return min(waits, default=None)
+
+    async def _decided(self, case: Case, policy: Policy) -> Decision:
+        """What is due. Nobody is reminded of a mail that still waits: when its relay is back, one mail tells of the incident, not a day's worth."""
+        decision = self._decide(case, policy)
+        if decision.transition is Transition.REPEATED and await self._around.teller.is_waiting(case.incident):
+            return Decision(Step.REST, rest=Rest.LAST_MAIL_WAITS, again_in_s=WAITING_MAIL_POLL_S)
+        return decision
 
     def _decide(self, case: Case, policy: Policy) -> Decision:
         now = self._around.now()
@@ -116,13 +127,14 @@ class Desk:
                 await self._create(fingerprint, case, policy)
             case Step.NOTIFY if decision.transition is not None:
                 case.incident = intend(case.incident, decision.transition, self._around.now())
-                if decision.transition is not Transition.FIRED:
-                    await self._write(fingerprint, case)
+                # That the incident is there is the intent of its first telling.
+                case.is_intent_due = decision.transition is not Transition.FIRED
             case Step.DELIVER:
-                await self._deliver(case, policy)
+                if not case.is_intent_due or await self._write(fingerprint, case):
+                    await self._deliver(case, policy)
             case Step.RESOLVE if decision.reason is not None:
                 case.incident = resolve(case.incident, decision.reason, policy.plan, self._around.now())
-                await self._write(fingerprint, case)
+                case.is_intent_due = True
             case Step.CLOSE:
                 await self._close(fingerprint, case, policy)
 
@@ -236,6 +248,7 @@ class Desk:
             self._around.on_change(case.policy_key)
             return False
         case.conditions = status["conditions"]
+        case.is_intent_due = False
         return True
 
     def _policy_of(self, case: Case) -> Policy | None:

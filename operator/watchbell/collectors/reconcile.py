@@ -338,9 +338,11 @@ class Collectors:
         known, listed = set(self._policies), set[PolicyKey]()
         for namespace in self._settings.namespaces or (None,):
             for body in await self._client.list(POLICIES, namespace):
-                listed.add((body["metadata"]["namespace"], body["metadata"]["name"]))
-                self.policy_changed(body)
-        # What came while the list was read is not in it, and not gone either.
+                key = (str(body["metadata"]["namespace"]), str(body["metadata"]["name"]))
+                listed.add(key)
+                if key not in known or key in self._policies:
+                    self.policy_changed(body)
+        # What came while the list was read is not in it, and not gone either; what went then is in it and yet gone.
         for key in known - listed:
             self.policy_deleted(key)
 
@@ -352,6 +354,7 @@ class Collectors:
                 async for page in pages:
                     for record in _PAGE.decode(page).items or ():
                         await self._remember(record, oldest)
+        self._load.forget_ends_before(oldest)
 
     async def _remember(self, record: IncidentRecord, oldest: datetime) -> None:
         past = record.past
