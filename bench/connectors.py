@@ -23,6 +23,14 @@ class Sightings:
     """When a watch first showed each connector with Ready=True, on the monotonic clock."""
 
     ready: dict[str, float] = field(default_factory=dict)
+    task: "asyncio.Task[None] | None" = None
+
+    def is_complete(self) -> bool:
+        """Whether all are Ready. A watch that ended would wait for ever: what ended it is raised."""
+        if self.task is not None and self.task.done():
+            self.task.result()
+            raise RuntimeError("the bench's watch was closed by the API server")
+        return len(self.ready) == COUNT
 
 
 @contextlib.asynccontextmanager
@@ -30,7 +38,7 @@ async def watching(api: Api, path: str) -> AsyncIterator[Sightings]:
     """Watches the connectors at `path` while the block runs."""
     seen = Sightings()
     version = (await api.get(path))["metadata"]["resourceVersion"]
-    task = asyncio.create_task(_heed(api, path, version, seen), name="watch")
+    task = seen.task = asyncio.create_task(_heed(api, path, version, seen), name="watch")
     try:
         yield seen
     finally:
@@ -90,7 +98,7 @@ def _ready_figure(applied: Mapping[str, float], ready: Mapping[str, float], load
 
 async def _all_ready(place: Stage, path: str, seen: Sightings) -> None:
     try:
-        await until(lambda: len(seen.ready) == COUNT, f"{COUNT} connectors are Ready", READY_WITHIN_S)
+        await until(seen.is_complete, f"{COUNT} connectors are Ready", READY_WITHIN_S)
     except RuntimeError as problem:
         left = [one for one in (await place.api.get(path))["items"] if one["metadata"]["name"] not in seen.ready]
         raise RuntimeError(f"{problem}; {len(left)} are not, the first is {left[:1]}") from problem
