@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 
-from connectorrig import KINDS, eventually, rig
+from connectorrig import API, KINDS, eventually, rig
 from smtprig import CANARY, USER, Authority, mail_server
 from watchbell.kube.client import CONFIGMAPS, SECRETS, custom
 from watchbell.outbox.outlet import Outlet, Use
@@ -158,3 +158,35 @@ async def test_events_tell_transitions_only_also_over_a_restart(control_plane, n
             await again.recorder.flushed()
             assert len(server.inbox.logins) == 2
             assert await events(again) == told
+
+
+async def test_a_child_that_is_heard_of_before_its_parent_does_not_say_that_there_is_none(
+    control_plane, namespace, authority
+):
+    async with mail_server(tls=authority.server_context()) as server:
+        parent = f"corp-{namespace}"
+        async with rig(control_plane, namespace) as at:
+            await prepared(at, authority)
+            await at.make("ClusterSmtpConnector", parent, spec(server.port, allowedNamespaces={"from": "All"}))
+            await at.make("SmtpConnector", "child", {"parentRef": {"name": parent}})
+            await at.until("SmtpConnector", "child", "Ready", "True", "Proven")
+            before = (await at.get("SmtpConnector", "child"))["status"]
+        try:
+            async with rig(control_plane, namespace) as again:
+                await seen_again(again, "child")
+                assert (await again.get("SmtpConnector", "child"))["status"] == before
+                assert len(server.inbox.logins) == 2
+        finally:
+            async with rig(control_plane, namespace) as at:
+                await at.client.delete(KINDS["ClusterSmtpConnector"], parent)
+
+
+async def test_a_test_that_is_heard_of_before_its_connector_is_not_refused_for_good(
+    control_plane, namespace, authority
+):
+    async with rig(control_plane, namespace) as at, mail_server(tls=authority.server_context()) as server:
+        await prepared(at, authority)
+        body = {"apiVersion": API, "kind": "SmtpConnector", "metadata": {"name": "default"}, "spec": spec(server.port)}
+        await at.client.create(KINDS["SmtpConnector"], body, namespace)
+        await at.make("SmtpTest", "t", {"level": "Authenticate"})
+        await at.until("SmtpTest", "t", "Succeeded", "True", "StagesPassed")

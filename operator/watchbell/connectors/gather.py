@@ -3,7 +3,7 @@
 Reads only; what it found is one value, or a refusal that names the cure. `assemble` makes the relay of it, purely.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,12 @@ class Found:
 
 
 class Gatherer:
-    """Reads what connectors name. `cluster_record` finds a ClusterSmtpConnector in memory; `home` is the operator's namespace."""
+    """Reads what connectors name. `parent` finds a ClusterSmtpConnector by its name; `home` is the operator's namespace."""
 
-    def __init__(self, client: Client, home: str, cluster_record: Callable[[str], Record | None]) -> None:
+    def __init__(self, client: Client, home: str, parent: Callable[[str], Awaitable[Record | None]]) -> None:
         self._client = client
         self._home = home
-        self._cluster_record = cluster_record
+        self._parent = parent
 
     async def gather(self, record: Record) -> Found | Refusal:
         """Everything that `record` names, or why it cannot be had. Raises ApiError when the API server does not answer."""
@@ -57,7 +57,7 @@ class Gatherer:
         return await self._inherit(record, spec, spec.parent_ref.name)
 
     async def _inherit(self, record: Record, spec: ConnectorSpec, parent_name: str) -> Found | Refusal:
-        parent = self._cluster_record(parent_name)
+        parent = await self._parent(parent_name)
         if parent is None:
             return Refusal(
                 "Accepted",

@@ -21,9 +21,12 @@ class Lineage(StrEnum):
 
 
 def inherited(parent: Record | None, found: Found) -> ProbeReport | Lineage | None:
-    """The parent's rejected login as the child's report; WAIT while the parent is still to be probed with what `found` holds; None: probe."""
+    """The parent's rejected login as the child's report; None: probe.
+
+    WAIT while the parent was not heard of yet, or is still to be probed with what `found` holds.
+    """
     if parent is None:
-        return None
+        return Lineage.WAIT
     memory = parent.memory
     if memory.fingerprint != found.base_fingerprint:
         is_to_be_probed = parent.ready_reason is Reason.NOT_PROBED or parent.outlet is not None

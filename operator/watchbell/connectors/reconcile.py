@@ -49,6 +49,26 @@ REFUSED_AGAIN_S = 300.0
 """What was missing is looked for again so often; in watch mode, or when it is an object of ours, it is noticed at once."""
 
 
+def candidates(namespace: str, ref: ConnectorRef | None) -> tuple[ConnectorKey, ...]:
+    """The connectors that `ref` may mean for `namespace`, the first that exists counts; no reference means the default ones."""
+    kinds = (ref.kind,) if ref else (ConnectorKind.SMTP_CONNECTOR, ConnectorKind.CLUSTER_SMTP_CONNECTOR)
+    name = ref.name if ref else DEFAULT_CONNECTOR
+    return tuple(ConnectorKey(kind, namespace if kind == ConnectorKind.SMTP_CONNECTOR else "", name) for kind in kinds)
+
+
+def not_found(namespace: str, ref: ConnectorRef | None) -> Unavailable:
+    """There is none of the candidates."""
+    name = DEFAULT_CONNECTOR
+    wanted = (
+        f"{ref.kind} {ref.name}"
+        if ref
+        else f"SmtpConnector {name} in namespace {namespace}, and no ClusterSmtpConnector {name}"
+    )
+    return Unavailable(
+        Reason.CONNECTOR_NOT_FOUND, f"there is no {wanted}; create it, or name another in spec.connectorRef"
+    )
+
+
 class Connectors:
     """All connectors: keeps them proven, and answers how mail may go out."""
 
@@ -56,7 +76,7 @@ class Connectors:
         self._parts = parts
         self._records: dict[ConnectorKey, Record] = {}
         self._dependents: dict[Dependency, set[ConnectorKey]] = defaultdict(set)
-        self._gatherer = Gatherer(parts.client, parts.home, self._cluster_record)
+        self._gatherer = Gatherer(parts.client, parts.home, self._parent)
         self._announcer = Announcer(parts.recorder)
         self.queue: WorkQueue[ConnectorKey] = WorkQueue(
             self._reconcile, workers=parts.workers, name="connectors", clock=parts.clock
@@ -129,28 +149,36 @@ class Connectors:
         if key.kind == ConnectorKind.CLUSTER_SMTP_CONNECTOR:
             self.dependency_changed(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", key.name)
 
-    def _cluster_record(self, name: str) -> Record | None:
-        return self._records.get(ConnectorKey(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", name))
+    async def _parent(self, name: str) -> Record | None:
+        return await self._record(ConnectorKey(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", name))
+
+    async def _record(self, key: ConnectorKey) -> Record | None:
+        """The connector from memory, or as it stands in the cluster: one that was not heard of may only not have been listed yet."""
+        if key in self._records:
+            return self._records[key]
+        resource = RESOURCES[ConnectorKind(key.kind)]
+        found = await self._parts.client.list(
+            resource, key.namespace or None, field_selector=f"metadata.name={key.name}"
+        )
+        return record_of({"kind": key.kind, **found[0]}) if found else None
 
     # ------------------------------------------------------------------ what is asked
 
     def find(self, namespace: str, ref: ConnectorRef | None) -> Record | Unavailable:
         """The connector that `ref` names for `namespace`; without one the default: named `default` here, else the cluster's."""
-        kinds = (ref.kind,) if ref else (ConnectorKind.SMTP_CONNECTOR, ConnectorKind.CLUSTER_SMTP_CONNECTOR)
-        name = ref.name if ref else DEFAULT_CONNECTOR
-        for kind in kinds:
-            where = namespace if kind == ConnectorKind.SMTP_CONNECTOR else ""
-            record = self._records.get(ConnectorKey(kind, where, name))
+        for key in candidates(namespace, ref):
+            record = self._records.get(key)
             if record is not None:
                 return record
-        wanted = (
-            f"{ref.kind} {ref.name}"
-            if ref
-            else f"SmtpConnector {name} in namespace {namespace}, and no ClusterSmtpConnector {name}"
-        )
-        return Unavailable(
-            Reason.CONNECTOR_NOT_FOUND, f"there is no {wanted}; create it, or name another in spec.connectorRef"
-        )
+        return not_found(namespace, ref)
+
+    async def located(self, namespace: str, ref: ConnectorRef | None) -> Record | Unavailable:
+        """As `find`, but asks the cluster for what was not heard of: for what ends with the answer and is not asked again."""
+        for key in candidates(namespace, ref):
+            record = await self._record(key)
+            if record is not None:
+                return record
+        return not_found(namespace, ref)
 
     async def permitted(self, record: Record, namespace: str, use: Use) -> Refusal | None:
         """None if `namespace` may use the connector for `use`."""
@@ -160,7 +188,7 @@ class Connectors:
         if record.key.kind == ConnectorKind.CLUSTER_SMTP_CONNECTOR:
             refusal = await self._gatherer.namespace_refusal(spec, record.key.name, namespace)
             return refusal or use_refusal(spec.allowed_uses, record.key.name, use)
-        parent = self._cluster_record(spec.parent_ref.name) if spec.parent_ref else None
+        parent = await self._parent(spec.parent_ref.name) if spec.parent_ref else None
         base = parent.spec() if parent else None
         if parent is None or base is None or isinstance(base, Refusal):
             return None
@@ -271,8 +299,7 @@ class Connectors:
         """A child logs in with its parent's password, so it asks the parent first how that went."""
         if found.base_key == record.key:
             return None
-        parent = self._records.get(found.base_key)
-        told = inherited(parent, found)
+        told = inherited(self._records.get(found.base_key), found)
         if told is Lineage.WAIT:
             self.queue.add(found.base_key)
         return told

@@ -135,7 +135,7 @@ class Trials:
     async def _prepare(self, test: SmtpTest) -> Assembled | Refusal:
         namespace = test.metadata.namespace or ""
         ref = test.spec.connector_ref
-        record = self._connectors.find(namespace, ConnectorRef(str(ref.kind), ref.name) if ref else None)
+        record = await self._connectors.located(namespace, ConnectorRef(str(ref.kind), ref.name) if ref else None)
         if isinstance(record, Unavailable):
             return Refusal("Accepted", record.reason, record.message)
         refusal = await self._connectors.permitted(record, namespace, Use.TEST)
