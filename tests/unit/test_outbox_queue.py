@@ -288,3 +288,21 @@ def test_a_message_that_an_earlier_process_left_waiting_for_its_connector_is_loo
     workset.add(held("after-a-try", "Retrying", attempts=1), NOW)
     assert sorted(drain(workset)) == ["after-a-refused-login", "nothing-tried"]
     assert drain(workset, NOW + 3600) == ["after-a-try"]
+
+
+def test_a_new_message_from_the_watch_waits_a_moment_for_its_body_and_goes_at_once_when_it_is_handed_in():
+    workset = WorkingSet(grace_s=0.02)
+    message = note("a")
+    assert workset.add(message, 100.0)
+    assert workset.take(100.0) is None
+    assert workset.add(message, 100.005, {"whole": "object"})
+    slot = workset.take(100.005)
+    assert slot is not None
+    assert slot.body == {"whole": "object"}
+
+
+def test_a_new_message_that_nobody_hands_in_goes_after_the_moment():
+    workset = WorkingSet(grace_s=0.02)
+    workset.add(note("a"), 100.0)
+    assert workset.next_due() == 100.02
+    assert workset.take(100.02) is not None

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 QUEUE_MAX = 1000
 NOTE_MAX = 1024
 SWEEP_S = 60.0
+LINGER_S = 0.05
+"""After a rest the first Event waits so long: what it tells of is being worked on in the same moment, and that goes first."""
 _ATTEMPTS = 3
 _RETRY_S = 2.0
 _TEMPORARY = (Unreachable, ServerError, Throttled)
@@ -60,6 +62,7 @@ class EventRecorder:
         loop = asyncio.get_running_loop()
         sweep_at = loop.time() + SWEEP_S
         while True:
+            has_rested = self._queue.empty()
             try:
                 async with asyncio.timeout_at(sweep_at):
                     key, at = await self._queue.get()
@@ -68,6 +71,8 @@ class EventRecorder:
                 await self._sweep()
                 continue
             try:
+                if has_rested:
+                    await asyncio.sleep(LINGER_S)
                 await self._post(key, at)
             finally:
                 self._queue.task_done()

@@ -50,6 +50,7 @@ class OutboxSettings:
     patience_s: float = 0.5
     margin_s: float = 2.0
     pause_s: float = 1.0
+    grace_s: float = 0.02
     keeping: Keeping = KEEPING
     schedule: Schedule = DEFAULT_SCHEDULE
     audit_s: float = AUDIT_S
@@ -93,7 +94,7 @@ class Outbox:
         self._wake = asyncio.Event()
         self._lost = asyncio.Event()
         self._is_draining = False
-        self._workset = WorkingSet(lane_limit=settings.connections_each)
+        self._workset = WorkingSet(lane_limit=settings.connections_each, grace_s=settings.grace_s)
         self._senders = Senders(settings.send_workers, on_free=self._wake.set, patience_s=settings.patience_s)
         self._journal = Journal(client, namespace, identity, on_lost=self._lost.set)
         self._connections = Connections(dialer, settings.keeping)

@@ -81,8 +81,9 @@ class _Lane:
 class WorkingSet:
     """All unfinished messages by uid. A slot is waiting (for its time), ready (in its lane), running, or gone."""
 
-    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 256) -> None:
+    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 256, grace_s: float = 0.0) -> None:
         self._lane_limit = lane_limit
+        self._grace_s = grace_s
         self._bodies_max = bodies_max
         self._bodies = 0
         self._slots: dict[str, Slot] = {}
@@ -110,22 +111,36 @@ class WorkingSet:
         return next(iter(self._slots.values())).entered if self._slots else None
 
     def add(self, note: Note, now: float, body: dict[str, Any] | None = None) -> bool:
-        """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back)."""
+        """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back).
+
+        A new one that the watch brings, so without `body`, is given `grace_s`: if it was made in this process, its body is about to be handed
+        in, and need not be read from the API server.
+        """
         uid = note.metadata.uid
         known = self._slots.get(uid)
-        if known is not None and not known.is_running and known.progress is None:
-            # The watch was quicker than the answer to the create.
-            self._keep_body(known, body)
-        if note.is_finished or known is not None or uid in self._recent:
+        if known is not None:
+            return body is not None and self._hand_in(known, body, now)
+        if note.is_finished or uid in self._recent:
             return False
         # The connector may have become ready while nobody looked: a message that waits for it is looked at once, then held again.
         next_time = None if note.is_held else note.status.next_attempt_time
         times = [moment.timestamp() for moment in (note.spec.not_before_time, next_time) if moment]
-        slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([now, *times]), now)
+        soon = now if body is not None or note.status.conditions else now + self._grace_s
+        slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([soon, *times]), now)
         slot.learn(note)
         self._slots[uid] = slot
         self._keep_body(slot, body)
         self._schedule(slot, slot.due)
+        return True
+
+    def _hand_in(self, known: Slot, body: dict[str, Any], now: float) -> bool:
+        """The watch was quicker than the answer to the create; True if the message need not wait any longer."""
+        if known.is_running or known.progress is not None:
+            return False
+        self._keep_body(known, body)
+        if not now < known.due <= now + self._grace_s:
+            return False
+        self._schedule(known, now)
         return True
 
     def take(self, now: float) -> Slot | None:
