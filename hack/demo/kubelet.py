@@ -7,7 +7,7 @@ anew.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -24,18 +24,52 @@ CONTAINER = {"name": "otc-container", "image": IMAGE, "terminationMessagePolicy"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One status and the time after the step before it."""
+    """One status, when it was recorded, and the time after the step before it."""
 
+    time: datetime
     after_s: float
     status: dict[str, Any]
 
 
+class Timeline:
+    """Times of a recording as times of its replay, which takes its pauses shorter: a time keeps its place between the steps around it."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[datetime, datetime]] = []
+
+    def reach(self, recorded: datetime, played: datetime) -> None:
+        """A step comes now. Marks only grow, so that what was told once keeps its time."""
+        self._marks.append((recorded, played))
+
+    def moved(self, recorded: datetime) -> datetime:
+        """When that was in the replay; before its first step as long before as in the recording."""
+        before: tuple[datetime, datetime] | None = None
+        for mark in self._marks:
+            if recorded <= mark[0]:
+                return _between(before, mark, recorded)
+            before = mark
+        return self._marks[-1][1]
+
+
+def _between(
+    before: tuple[datetime, datetime] | None, after: tuple[datetime, datetime], recorded: datetime
+) -> datetime:
+    if before is None or after[0] == before[0]:
+        return after[1] - (after[0] - recorded)
+    return before[1] + (after[1] - before[1]) * ((recorded - before[0]) / (after[0] - before[0]))
+
+
 def recording(name: str) -> list[Step]:
-    """The steps of a recording; the times in it are moved to now, so that the last one is the present."""
+    """The steps of a recording."""
     text = (resources.files("demo") / "recordings" / f"{name}.json").read_text(encoding="utf-8")
     parsed = json.loads(text)
-    shift = datetime.now(UTC) - datetime.fromisoformat(parsed["recordedAt"])
-    return [Step(entry["afterSeconds"], _named(_moved(entry["status"], shift))) for entry in parsed["steps"]]
+    # The last step came within the second that began then; no time in a status lies after the step that told of it.
+    end = datetime.fromisoformat(parsed["recordedAt"]) + timedelta(seconds=1)
+    pauses = [float(entry["afterSeconds"]) for entry in parsed["steps"]]
+    return [
+        Step(end - timedelta(seconds=sum(pauses[number + 1 :])), pauses[number], _named(entry["status"]))
+        for number, entry in enumerate(parsed["steps"])
+    ]
 
 
 def _named(status: dict[str, Any]) -> dict[str, Any]:
@@ -43,13 +77,14 @@ def _named(status: dict[str, Any]) -> dict[str, Any]:
     return status | {"containerStatuses": containers} if containers else status
 
 
-def _moved(value: Any, shift: timedelta) -> Any:  # noqa: ANN401 - any JSON
+def moved(value: Any, at: Callable[[datetime], datetime]) -> Any:  # noqa: ANN401 - any JSON
+    """A status with all its times moved."""
     if isinstance(value, dict):
-        return {key: _moved(inner, shift) for key, inner in value.items()}
+        return {key: moved(inner, at) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_moved(inner, shift) for inner in value]
+        return [moved(inner, at) for inner in value]
     if isinstance(value, str) and len(value) == 20 and value.endswith("Z"):
-        return (datetime.fromisoformat(value) + shift).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return at(datetime.fromisoformat(value)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return value
 
 
@@ -107,8 +142,11 @@ class StandIn:
 
     def play(self, name: str, hurry: float = 1.0) -> Iterator[dict[str, Any]]:
         """Write the statuses of a recording one after the other; `hurry` divides the pauses."""
+        timeline = Timeline()
         for step in recording(name):
             time.sleep(min(2.0, step.after_s / hurry))
-            patch = json.dumps({"status": step.status})
+            timeline.reach(step.time, datetime.now(UTC))
+            status = moved(step.status, timeline.moved)
+            patch = json.dumps({"status": status})
             self._kubectl.run("patch", "pod", POD, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
-            yield step.status
+            yield status

@@ -78,7 +78,8 @@ def _columns(text: str) -> str:
     rows = [line.split("\t") for line in text.splitlines()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3][:90]]) for row in rows
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3][:110]])
+        for row in rows
     )
 
 
