@@ -131,6 +131,49 @@ def test_make_help_lists_every_target() -> None:
     assert all(len(line.split()) > 2 for line in shown.splitlines()), "each target says what it does"
 
 
+def pages() -> dict[Path, str]:
+    return {path: path.read_text() for path in committed() if path.suffix == ".md"}
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them: lower case, no punctuation, a dash for each space."""
+    titles = re.findall(
+        r"^#+ +(.+?) *$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    there = (page.parent / path).resolve() if path else page
+    known = committed()
+    if not anchor:
+        return there in known or any(there in one.parents for one in known)
+    return there in known and anchor in anchors(there.read_text())
+
+
+def test_every_link_to_a_file_or_heading_of_this_repository_leads_there() -> None:
+    links = [(page, target) for page, text in pages().items() for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    ours = [(page, target) for page, target in links if not re.match(r"[a-z]+:", target)]
+    assert len(ours) > 10
+    assert [(page.name, target) for page, target in ours if not leads_somewhere(page, target)] == []
+
+
+def test_every_make_target_that_is_spoken_of_exists() -> None:
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-C", str(ROOT)], capture_output=True, text=True, check=True
+    )
+    targets = {line.split()[0] for line in shown.stdout.splitlines()}
+    spoken = {
+        word
+        for name, text in texts().items()
+        if name.endswith(".md") or name in {".ci/run", "Makefile"}
+        for word in re.findall(r"(?:^|`|root |step '?[\w .-]+'? )make ([a-z][a-z-]*)\b", text, re.MULTILINE)
+    }
+    assert spoken >= {"demo", "test", "check"}
+    assert spoken - targets == set()
+
+
 def test_the_changelog_says_what_is_not_released_yet() -> None:
     assert re.search(r"^## \[Unreleased\]$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
