@@ -13,12 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from collectorrig import EPOCH, backing_off, container, ended, looping, pod, policy_body, running_state, stamp
 from watchbell.api.enums import CrashKind, Severity, Transition
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.collectors.caseload import Case, Caseload
 from watchbell.collectors.crash import CrashRules, detect
 from watchbell.collectors.decisions import LOOP_HOLD_S, Plan, Rest, Step, decide, intend, observe, resolve, settle
 from watchbell.collectors.health import Health, Standing, assess
 from watchbell.collectors.incidents import Family, Group, Outcome, Past, fold, group_of, incident_name, message_name
-from watchbell.collectors.pod import Owner, Pod, moment
+from watchbell.collectors.pod import Owner, Pod
 from watchbell.collectors.policies import read_policy
 from watchbell.collectors.records import incident_body, incident_status
 from watchbell.collectors.recovery import adopt, case_of, past_of, record_of

@@ -68,10 +68,11 @@ def test_paths_are_those_of_the_api():
     assert custom("smtptests").api_version == "watchbell.dev/v1alpha1"
 
 
-def test_a_reference_names_its_object_as_events_and_owners_do():
+def test_a_reference_names_its_object_as_events_do():
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop", "uid": "u-1"}}
     assert ObjectRef.of(body) == REF
-    assert REF.as_owner() == {"apiVersion": "v1", "kind": "Pod", "name": "web-1", "uid": "u-1", "controller": True}
+    named = {"apiVersion": "v1", "kind": "Pod", "name": "web-1", "namespace": "shop", "uid": "u-1"}
+    assert REF.as_regarding() == named
     assert "namespace" not in ObjectRef("v1", "Node", "n").as_regarding()
 
 

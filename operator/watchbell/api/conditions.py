@@ -5,10 +5,11 @@ Before: a decision about an object. After: the list that one server-side apply w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from watchbell.api.reasons import Reason
+from watchbell.api.times import stamp
 
 MAX_MESSAGE_CHARACTERS = 32_768
 
@@ -49,4 +50,4 @@ def find(conditions: Sequence[Mapping[str, Any]], type_: str) -> Mapping[str, An
 def _since(existing: Mapping[str, Any] | None, wanted: Condition, now: datetime) -> str:
     if existing is not None and existing.get("status") == wanted.status and existing.get("lastTransitionTime"):
         return str(existing["lastTransitionTime"])
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return stamp(now)

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from watchbell.api.enums import CrashKind
-from watchbell.collectors.pod import ContainerStatus, Owner, Pod, Terminated, memory_limit, moment, owner_of, spec_of
+from watchbell.api.times import moment
+from watchbell.collectors.pod import ContainerStatus, Owner, Pod, Terminated, memory_limit, owner_of, spec_of
 
 CRASH_LOOP = "CrashLoopBackOff"
 OUT_OF_MEMORY = "OOMKilled"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from watchbell.api.times import moment
 from watchbell.collectors.crash import is_healthy
 from watchbell.collectors.incidents import Affected, Incident
-from watchbell.collectors.pod import BARE, Pod, moment, status_of
+from watchbell.collectors.pod import BARE, Pod, status_of
 
 
 class Standing(StrEnum):

@@ -5,7 +5,6 @@ into some 50 MiB, so structs are outside of the garbage collector's view (`gc=Fa
 to pod (images, nodes, container names, owners) are stored once.
 """
 
-from datetime import datetime
 from sys import intern
 from typing import NamedTuple
 
@@ -249,14 +248,3 @@ def status_of(pod: Pod, container: str) -> ContainerStatus | None:
         if status.name == container:
             return status
     return None
-
-
-def moment(text: str | None) -> datetime | None:
-    """An RFC 3339 time of the API as an aware datetime; None for absent or unreadable."""
-    if not text:
-        return None
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo is not None else None

@@ -14,6 +14,7 @@ from watchbell.api.meta import LabelSelector, Problem, parse
 from watchbell.api.names import ANNOTATION_REQUESTED_AT, DEFAULT_CONNECTOR
 from watchbell.api.policy import CollectorPolicy, Route
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.collectors.crash import CrashRules
 from watchbell.collectors.decisions import Plan
 
@@ -98,8 +99,7 @@ def read_policy(body: Mapping[str, Any]) -> Policy:
 
 
 def _created(meta: Mapping[str, Any]) -> datetime:
-    text = meta.get("creationTimestamp")
-    return datetime.fromisoformat(str(text)) if text else datetime.min.replace(tzinfo=UTC)
+    return moment(meta.get("creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
 
 
 def _with_problems(bare: Policy, problems: tuple[Problem, ...]) -> Policy:

@@ -6,7 +6,7 @@ uids of pods, no image): `incidents.fold` fills it again as the pods are seen.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from watchbell.api import names
 from watchbell.api.conditions import Condition, merge
 from watchbell.api.enums import CrashKind, Severity, Transition
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment, stamp
 from watchbell.collectors.incidents import (
     FAMILIES,
     Affected,
@@ -25,7 +26,7 @@ from watchbell.collectors.incidents import (
     Resolution,
     message_name,
 )
-from watchbell.collectors.pod import Owner, moment
+from watchbell.collectors.pod import Owner
 from watchbell.mail.document import Rendered
 from watchbell.mail.redaction import redact
 
@@ -125,11 +126,6 @@ class Letter:
     bcc: tuple[str, ...]
     connector_ref: Mapping[str, str] | None
     rendered: Rendered
-
-
-def stamp(time: datetime) -> str:
-    """RFC 3339 in UTC and whole seconds, as the API writes times."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def incident_body(incident: Incident) -> dict[str, Any]:

@@ -75,18 +75,6 @@ class ObjectRef:
 
     def as_regarding(self) -> dict[str, str]:
         """As an Event names its object."""
-        return {key: value for key, value in self._named().items() if value}
-
-    def as_owner(self) -> dict[str, Any]:
-        """As an owned object names its controller; never blocks the owner's deletion."""
-        return {
-            "apiVersion": self.api_version,
-            "kind": self.kind,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-        }
-
-    def _named(self) -> dict[str, str]:
         named = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name}
-        return named | {"namespace": self.namespace or "", "uid": self.uid}
+        named |= {"namespace": self.namespace or "", "uid": self.uid}
+        return {key: value for key, value in named.items() if value}

@@ -15,7 +15,6 @@ from watchbell.mail.untrusted import HIDDEN, visible
 
 MAX_NAME_CHARACTERS = 128
 MAX_LOCAL_BYTES = 64  # RFC 5321 §4.5.3.1.1
-MAX_DOMAIN_BYTES = 255  # RFC 5321 §4.5.3.1.2
 MAX_ADDRESS_BYTES = 254  # RFC 5321 §4.5.3.1.3: a path of 256 with its angle brackets
 
 _HIDDEN = re.compile(f"[{HIDDEN}]")
@@ -23,6 +22,7 @@ _HIDDEN = re.compile(f"[{HIDDEN}]")
 _LOCAL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u00a1-\U0010ffff-]+)*"
 )
+# RFC 5321 §4.5.3.1.2: at most 255 bytes.
 _DOMAIN = re.compile(r"(?=.{1,255}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 _SPACE = re.compile(r"\s")
 

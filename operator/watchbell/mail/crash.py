@@ -254,7 +254,9 @@ def _next_steps(facts: CrashFacts, names: _Names) -> tuple[Block, ...]:
         sentences.append(f"If it goes on, you are reminded in {span(facts.repeat_seconds)}.")
     if facts.send_resolved:
         held = f" for at least {span(facts.resolve_after_seconds)}" if facts.resolve_after_seconds else ""
-        sentences.append(f"When all pods of {names.owner} have been ready{held}, or are gone, a reply to this mail says so.")
+        sentences.append(
+            f"When all pods of {names.owner} have been ready{held}, or are gone, a reply to this mail says so."
+        )
     return (Paragraph("What watchbell does next", (" ".join(sentences),)),)
 
 

@@ -5,10 +5,11 @@ while it goes on (InProgress), `Stalled` when it failed (Failed), neither when i
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from watchbell.api.conditions import Condition, merge
+from watchbell.api.times import stamp
 from watchbell.outbox.progress import RecipientProgress
 from watchbell.outbox.settle import Settled
 
@@ -37,8 +38,8 @@ def status_of(
 
 
 def timestamp(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC and whole seconds, as Kubernetes writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    """As the API writes times; None stays None."""
+    return stamp(moment) if moment else None
 
 
 def _conditions(settled: Settled) -> tuple[Condition, ...]:
