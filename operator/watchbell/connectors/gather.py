@@ -189,8 +189,9 @@ class Gatherer:
         except Forbidden:
             return refs_refusal(
                 Reason.SECRET_FORBIDDEN,
-                f"the operator may not get Secret {name} in namespace {namespace}. Allow it: kubectl -n {namespace} create rolebinding "
-                f"watchbell-secrets --clusterrole=watchbell-secret-reader --serviceaccount={self._home}:watchbell",
+                f"the operator may not get Secret {name} in namespace {namespace}. Allow it: kubectl -n {namespace} create role watchbell-{name} "
+                f"--verb=get --resource=secrets --resource-name={name}; kubectl -n {namespace} create rolebinding watchbell-{name} "
+                f"--role=watchbell-{name} --serviceaccount={self._home}:watchbell",
             )
         return secret_view(body)
 
