@@ -111,6 +111,15 @@ def test_a_server_that_was_reached_before_and_is_gone_keeps_its_connector_ready_
     assert next_due(never, RHYTHM) - NOW == timedelta(hours=1)
 
 
+def test_a_relay_that_is_down_is_looked_at_no_less_often_than_one_that_is_up():
+    memory, often, waits = after(PASSED), replace(RHYTHM, period_s=120), []
+    for _ in range(6):
+        memory = after(failed(retry=RetryClass.B), memory)
+        waits.append((next_due(memory, often) - NOW).total_seconds())
+    assert waits == [120] * 6
+    assert (next_due(memory, replace(RHYTHM, period_s=10)) - NOW).total_seconds() == 30
+
+
 def test_a_shallow_probe_does_not_prove_a_connector_whose_login_was_never_proven():
     assert after(PASSED, level=Level.TLS).is_proven is False
     assert after(PASSED, after(PASSED), level=Level.TLS).is_proven is True

@@ -13,7 +13,7 @@ from watchbell.smtp.model import Fault, Level, ProbeReport, RetryClass, StageNam
 
 AUTH_STAGES = frozenset({StageName.TOKEN, StageName.AUTHENTICATE})
 MIN_SPACING_S = 30
-"""Between two probes that a failed send asked for: many messages fail at once, one probe answers them all."""
+"""Between two probes of a relay in trouble, also when many failed sends ask for one: one probe answers them all."""
 AUTH_BACKOFF_S = (900, 1800, 3600, 7200, 14400, 28800, 86400)
 _MAY_PASS = frozenset(
     {
@@ -138,6 +138,9 @@ def next_due(memory: Memory, rhythm: Rhythm) -> datetime:
     is_back_soon = memory.last_success is not None and memory.fault.reason in _MAY_PASS
     steps = _BACKOFF_S[RetryClass.B if is_back_soon else memory.fault.retry]
     delay = steps[min(max(memory.failures, 1), len(steps)) - 1]
+    if not memory.fault.is_permanent:
+        # A relay that is down for a while is looked at as often as one that is up.
+        delay = min(delay, max(rhythm.period_s, MIN_SPACING_S))
     return last + timedelta(seconds=delay * (0.9 + 0.2 * rhythm.chance))
 
 
