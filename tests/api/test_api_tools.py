@@ -67,7 +67,7 @@ def condition(type_: str, status: str, reason: Reason) -> Condition:
 
 READY = condition("Ready", "True", Reason.PROVEN)
 NOT_READY = condition("Ready", "False", Reason.CONNECTION_REFUSED)
-BUSY = condition("Reconciling", "True", Reason.PROBING)
+BUSY = condition("Reconciling", "True", Reason.WAITING_FOR_SECRET)
 RETRYING = condition("Reconciling", "True", Reason.RETRYING)
 STALLED = condition("Stalled", "True", Reason.CREDENTIALS_REJECTED)
 QUEUED = condition("Succeeded", "Unknown", Reason.QUEUED)
@@ -83,7 +83,7 @@ VERDICTS = [
     (LONG_RUNNING, (condition("Ready", "True", Reason.PROBE_DISABLED),), 2, "Current"),
     (LONG_RUNNING, (NOT_READY,), 2, "InProgress"),
     (LONG_RUNNING, (NOT_READY, RETRYING), 2, "InProgress"),
-    (LONG_RUNNING, (condition("Ready", "Unknown", Reason.PROBING), BUSY), 2, "InProgress"),
+    (LONG_RUNNING, (condition("Ready", "Unknown", Reason.WAITING_FOR_SECRET), BUSY), 2, "InProgress"),
     (LONG_RUNNING, (NOT_READY, STALLED), 2, "Failed"),
     # The failure of a spec that has been mended since is no verdict on the new one.
     (LONG_RUNNING, (NOT_READY, STALLED), 1, "InProgress"),
