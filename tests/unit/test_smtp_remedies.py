@@ -130,3 +130,9 @@ def test_the_ses_password_is_derived_as_amazon_says():
     found = derive_password(Sensitive("some+secret+key"), "eu-central-1")
     assert found.reveal() == "BMXhUYlu5Z3gSXVQORxlVa7XPaz91aGWdfHxvkOZdWZ2"
     assert "BMX" not in repr(found)
+
+
+def test_the_secret_of_a_client_certificate_is_not_the_one_of_the_login_and_opts_in():
+    told = " ".join(remedies(R.INVALID_CLIENT_CERTIFICATE, RICH))
+    assert "create secret tls NAME " in told
+    assert "label secret NAME watchbell.dev/smtp=true" in told

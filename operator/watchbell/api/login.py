@@ -27,8 +27,8 @@ class OAuth2(Block):
 
     token_url: f.HttpsUrl | None = Field(
         None,
-        description="The token endpoint. A host that is not Microsoft's or Google's must be allowed by the operator's --egress-allow-host, since it gets "
-        "the client secret; a CA of `tls` is trusted there too. "
+        description="The token endpoint. A host that is not Microsoft's or Google's must be allowed by the operator's --egress-allow-host, since it "
+        "gets the client secret; a CA of `tls` is trusted there too. "
         "Unset: https://oauth2.googleapis.com/token, with GoogleServiceAccount only.",
     )
     client_id: f.ClientId | None = Field(None, description="The application's ID at the provider.")

@@ -40,7 +40,7 @@ REMEDIES: Mapping[R, tuple[str, ...]] = {
     R.INVALID_CA_BUNDLE: ("Put PEM certificates (-----BEGIN CERTIFICATE-----) into the key that spec.tls.caSecretRef or spec.tls.caConfigMapRef names.",),
     R.INVALID_CLIENT_CERTIFICATE: (
         ("The Secret of spec.tls.clientCertSecretRef needs tls.crt and the tls.key that belongs to it: "
-        "kubectl -n $NAMESPACE create secret tls $SECRET --cert=tls.crt --key=tls.key"),
+        "kubectl -n $NAMESPACE create secret tls NAME --cert=tls.crt --key=tls.key; kubectl -n $NAMESPACE label secret NAME watchbell.dev/smtp=true"),
     ),
     # Resolve
     R.HOST_NOT_FOUND: (
