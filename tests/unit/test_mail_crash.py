@@ -169,6 +169,13 @@ def test_what_is_gone_is_not_said_to_run(count: int, said: str) -> None:
     assert is_harmless(mail)
 
 
+def test_the_time_it_had_to_hold_is_not_counted_as_trouble() -> None:
+    mail = render_resolved(dataclasses.replace(FACTS, now=NOW, well_since=NOW - timedelta(minutes=5)))
+    assert "It was crash looping for 7 min." in mail.text
+    assert "Ready since 2026-11-21 14:09:20 UTC" in flat(mail.text)
+    assert "Resolved 2026-11-21 14:14:20 UTC" in flat(mail.text)
+
+
 def test_a_reminder_says_that_it_is_one_and_what_became_of_it_under_the_same_subject() -> None:
     facts = dataclasses.replace(FACTS, kind="ContainerError", worst="CrashLoopBackOff")
     mail, first = render_crash(dataclasses.replace(facts, is_reminder=True)), render_crash(facts)

@@ -160,6 +160,7 @@ class Teller:
             resolve_after_seconds=int(policy.plan.resolve_after_s),
             send_resolved=policy.plan.tells_resolved,
             is_reminder=transition is Transition.REPEATED,
+            well_since=incident.healthy_since if over else None,
             are_pods_gone=over is not None and over.reason is Reason.PODS_GONE,
         )
 

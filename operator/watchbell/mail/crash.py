@@ -132,7 +132,7 @@ def _gone(facts: CrashFacts, names: _Names) -> tuple[str, str, str]:
 
 
 def _lasted(facts: CrashFacts) -> str:
-    return span((facts.now - facts.start_time).total_seconds())
+    return span(((facts.well_since or facts.now) - facts.start_time).total_seconds())
 
 
 def _state(words: str) -> str:
@@ -268,6 +268,7 @@ def _history(facts: CrashFacts, names: _Names, lasted: str) -> Facts:
         ("Container", names.container),
         ("Image", name(facts.image)),
         ("Began", moment(facts.start_time)),
+        ("Ready since", "" if facts.are_pods_gone else moment(facts.well_since)),
         ("Resolved", moment(facts.now)),
         ("Lasted", lasted),
         ("Restarts", str(_restarts(facts))),

@@ -46,7 +46,7 @@ class CrashFacts:
     `kind` is what the incident began as and stays, `worst` what it became. `affected_count` is the number of all affected pods, should `pods` hold
     fewer; `log_lines` are of the first pod unless `log_pod` names another; `exit_meaning` replaces our own explanation; 0 in `repeat_seconds` or
     `resolve_after_seconds` says nothing about what comes next. `are_pods_gone`: it is over because nothing is left that could fail, which does not
-    say that it would run.
+    say that it would run. `well_since`: since when nothing failed any more, which is before the incident was called over.
     """
 
     cluster: str
@@ -72,6 +72,7 @@ class CrashFacts:
     worst: str = ""
     is_reminder: bool = False
     are_pods_gone: bool = False
+    well_since: datetime | None = None
     dashboard_url: str = ""
     runbook_url: str = ""
 
