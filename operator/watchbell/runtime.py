@@ -13,8 +13,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +43,7 @@ from watchbell.smtp.egress import EgressPolicy
 from watchbell.smtp.endpoint import close_resolver
 from watchbell.smtp.oauth import TokenEgress, TokenSource
 from watchbell.smtp.session import Dialer
+from watchbell.stores import KindStore, PolicyStore
 
 log = logging.getLogger(__name__)
 
@@ -52,44 +52,6 @@ LEASE_TASK = "lease"
 DRAIN_S = 15.0
 """How long a stopping operator waits for mails under way: of the 30 s that Kubernetes gives a pod, with time left for everything that is to be
 ended after it, should the API server not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class KindStore:
-    """One of the two connector kinds, as kopf and the audit see it; `on_known` hears of new and of vanished ones."""
-
-    connectors: Connectors
-    kind: str
-    on_known: Callable[[], None]
-
-    def changed(self, body: Mapping[str, Any]) -> None:
-        """Seen."""
-        if self.connectors.changed(body):
-            self.on_known()
-
-    def deleted(self, body: Mapping[str, Any]) -> None:
-        """Gone."""
-        self.connectors.deleted(body)
-        self.on_known()
-
-    def identities(self) -> frozenset[tuple[str, str]]:
-        """Those in memory."""
-        return self.connectors.identities(self.kind)
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyStore:
-    """CollectorPolicies, as kopf sees them; they audit themselves."""
-
-    collectors: Collectors
-
-    def changed(self, body: Mapping[str, Any]) -> None:
-        """Seen."""
-        self.collectors.policy_changed(body)
-
-    def deleted(self, body: Mapping[str, Any]) -> None:
-        """Gone."""
-        self.collectors.policy_deleted((str(body["metadata"]["namespace"]), str(body["metadata"]["name"])))
 
 
 def egress_of(settings: Settings) -> EgressPolicy:
@@ -154,6 +116,7 @@ class Runtime:
             cluster_name=settings.cluster_name,
             allowances=Allowances(egress, settings.allow_insecure_tls, os.environ.get("AZURE_FEDERATED_TOKEN_FILE")),
             workers=settings.probe_workers,
+            namespaces=settings.watch_namespaces,
             clock=time.monotonic,
             now=utc_now,
             chance=random.random,

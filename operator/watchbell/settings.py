@@ -182,7 +182,7 @@ OPTIONS = (
         "egress_allow_host",
         hosts,
         "",
-        "Host names that may be reached whatever their address; `*.example.com` for all below.",
+        "Host names that may be reached whatever their address, and that may be given OAuth2 client secrets; `*.example.com` for all below.",
     ),
     Option(
         "egress_allow_cidr",

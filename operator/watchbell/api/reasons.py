@@ -172,7 +172,6 @@ class Reason(StrEnum):
     PERMANENT_FAILURE = "PermanentFailure", "The server answered with a permanent failure that has no better name."
 
     # EmailMessage and SmtpTest
-    QUEUED = "Queued", "Waiting for its turn."
     SENDING = "Sending", "Being sent now."
     CONNECTOR_NOT_READY = (
         "ConnectorNotReady",
