@@ -89,27 +89,41 @@ class Runtime:
         self._listed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._kopf_stop = asyncio.Event()
-        self._elector = (
-            LeaseElector(
-                client,
-                settings.cluster_resource_namespace,
-                LEASE,
-                identity,
-                lease_seconds=settings.lease_seconds,
-                on_gain=self._gained,
-                on_lose=self._lost,
-            )
-            if settings.leader_elect
-            else None
-        )
+        self._elector = self._build_elector(identity)
         self._recorder = EventRecorder(
             client, reporting_controller=f"{GROUP}/watchbell", instance=identity, now=utc_now
         )
         egress = egress_of(settings)
         self._tokens = TokenSource(TokenEgress(egress), clock=time.monotonic, now=utc_now)
         self._dialer = Dialer(egress, self._tokens, time.monotonic)
-        self._parts = Parts(
-            client=client,
+        parts = self._build_parts(egress)
+        self.connectors = Connectors(parts)
+        self.trials = Trials(parts, self.connectors)
+        self.outbox = self._build_outbox(identity)
+        self.collectors = self._build_collectors()
+        self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
+        self._audit = Audit(client, self._subjects())
+
+    # ------------------------------------------------------------------ what it is built of
+
+    def _build_elector(self, identity: str) -> LeaseElector | None:
+        settings = self._settings
+        if not settings.leader_elect:
+            return None
+        return LeaseElector(
+            self._client,
+            settings.cluster_resource_namespace,
+            LEASE,
+            identity,
+            lease_seconds=settings.lease_seconds,
+            on_gain=self._gained,
+            on_lose=self._lost,
+        )
+
+    def _build_parts(self, egress: EgressPolicy) -> Parts:
+        settings = self._settings
+        return Parts(
+            client=self._client,
             dialer=self._dialer,
             recorder=self._recorder,
             home=settings.cluster_resource_namespace,
@@ -123,10 +137,11 @@ class Runtime:
             leading=self._leads.is_set,
             on_ready=self._connector_changed,
         )
-        self.connectors = Connectors(self._parts)
-        self.trials = Trials(self._parts, self.connectors)
-        self.outbox = Outbox(
-            client,
+
+    def _build_outbox(self, identity: str) -> Outbox:
+        settings = self._settings
+        return Outbox(
+            self._client,
             self.connectors,
             self._dialer,
             namespace=settings.cluster_resource_namespace,
@@ -140,8 +155,11 @@ class Runtime:
                 cluster_name=settings.cluster_name,
             ),
         )
-        self.collectors = Collectors(
-            client,
+
+    def _build_collectors(self) -> Collectors:
+        settings = self._settings
+        return Collectors(
+            self._client,
             sink=self.outbox,
             recorder=self._recorder,
             clock=time.monotonic,
@@ -149,8 +167,6 @@ class Runtime:
             leading=self._leads.is_set,
             settings=CollectorSettings(cluster_name=settings.cluster_name, namespaces=settings.watch_namespaces),
         )
-        self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
-        self._audit = Audit(client, self._subjects())
 
     # ------------------------------------------------------------------ leadership
 

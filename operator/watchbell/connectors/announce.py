@@ -10,9 +10,9 @@ from watchbell import metrics
 from watchbell.api.conditions import find
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.records import Record
-from watchbell.connectors.restore import moment
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about

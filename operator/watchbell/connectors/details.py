@@ -9,6 +9,7 @@ from typing import Any
 
 from watchbell.api.enums import Level
 from watchbell.api.reasons import Reason
+from watchbell.api.times import stamp
 from watchbell.connectors import outcome, schedule
 from watchbell.connectors.assemble import NEWLINE_NOTE, Assembled
 from watchbell.connectors.gather import Found
@@ -68,16 +69,16 @@ def subject_of(found: Found, assembled: Assembled) -> outcome.Subject:
 def basics(record: Record, found: Found, assembled: Assembled, due: datetime | None) -> dict[str, Any]:
     """The plain facts of `status`, absent ones left out."""
     memory, relay = record.memory, assembled.outlet.relay
-    login = outcome.timestamp(memory.last_login)
+    login = stamp(memory.last_login) if memory.last_login else None
     credentials = {"secretResourceVersion": found.secret.resource_version} if found.secret else {}
     entries: dict[str, Any] = {
         "probedRevision": memory.fingerprint or None,
         "endpoint": relay.endpoint,
         "tlsMode": str(relay.tls.mode),
         "resolvedFrom": str(found.base_key),
-        "lastProbeTime": outcome.timestamp(memory.last_probe),
-        "lastSuccessTime": outcome.timestamp(memory.last_success),
-        "nextProbeTime": outcome.timestamp(due),
+        "lastProbeTime": stamp(memory.last_probe) if memory.last_probe else None,
+        "lastSuccessTime": stamp(memory.last_success) if memory.last_success else None,
+        "nextProbeTime": stamp(due) if due else None,
         "consecutiveFailures": memory.failures,
         "credentials": (credentials | ({"lastAuthenticationTime": login} if login else {})) or None,
     }

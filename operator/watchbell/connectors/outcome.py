@@ -5,7 +5,6 @@ a person (a wrong spec, credentials that were rejected, a certificate that is no
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from watchbell.api.conditions import Condition
@@ -224,8 +223,3 @@ def server_entry(server: ServerFacts) -> dict[str, Any]:
             "sha256": tls.sha256,
         }
     return entry
-
-
-def timestamp(moment: datetime | None) -> str | None:
-    """RFC 3339 in UTC with seconds, as `metav1.Time`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None

@@ -12,6 +12,7 @@ from typing import Any
 
 from watchbell.api.conditions import find
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.connectors.gather import Found
 from watchbell.connectors.schedule import AUTH_BACKOFF_S, AUTH_STAGES, Memory, Rhythm
 from watchbell.smtp.model import Fault, RetryClass
@@ -68,13 +69,3 @@ def _rejected_logins(status: Mapping[str, Any], probed_at: datetime) -> int:
     due = moment(status.get("nextProbeTime"))
     waits_s = (due - probed_at).total_seconds() if due else 0
     return max(1, bisect_right(AUTH_BACKOFF_S, waits_s))
-
-
-def moment(text: object) -> datetime | None:
-    """A `metav1.Time`, or None for what is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -17,6 +17,7 @@ from watchbell.api.meta import parse
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.api.smtptest import SmtpTest
+from watchbell.api.times import moment, stamp
 from watchbell.connectors import outcome
 from watchbell.connectors.assemble import Assembled
 from watchbell.connectors.credentials import Refusal
@@ -24,7 +25,6 @@ from watchbell.connectors.details import personal
 from watchbell.connectors.parts import Parts
 from watchbell.connectors.reconcile import Connectors
 from watchbell.connectors.records import Record, invalid
-from watchbell.connectors.restore import moment
 from watchbell.connectors.trialmail import TrialMail, trial_mail
 from watchbell.kube.client import custom
 from watchbell.kube.errors import ApiError, Conflict, NotFound
@@ -125,7 +125,7 @@ class Trials:
         mail = trial_mail(parsed, ready.outlet, self._parts.cluster_name, now) if _delivers(parsed) else None
         if isinstance(mail, Refusal):
             return _refused(mail)
-        begun = {"startTime": outcome.timestamp(now)}
+        begun = {"startTime": stamp(now)}
         await self._write(body, _running(), begun)
         self._bodies[task] = {**body, "status": {"conditions": [{"type": "Succeeded", "reason": Reason.SENDING}]}}
         report = personal(await self._act(parsed, ready, mail), ready, self._parts.home)
@@ -151,7 +151,7 @@ class Trials:
 
     async def _finish(self, body: Mapping[str, Any], result: Result) -> None:
         now = self._parts.now()
-        await self._write(body, result.conditions, {**result.details, "completionTime": outcome.timestamp(now)})
+        await self._write(body, result.conditions, {**result.details, "completionTime": stamp(now)})
         log.info(
             "smtp test finished",
             extra=about(

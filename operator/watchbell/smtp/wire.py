@@ -82,14 +82,6 @@ class Wire(SMTPProtocol):
         del self.seen[:]
         self._response_pending = True
 
-    def buffer_nothing(self) -> None:
-        """Make `drained` wait until the operating system has taken every byte, so that an unwritten dot is known not to have left us.
-
-        The mark is 1 and not 0: at 0 asyncio's TLS transport pauses an empty buffer and never resumes.
-        """
-        if self.transport is not None:
-            cast("asyncio.WriteTransport", self.transport).set_write_buffer_limits(high=1, low=0)
-
     async def drained(self) -> bool:
         """Wait until what was written has left us, the server says something, or the connection is lost; True = all has left."""
         while self.is_paused and not self.seen and not self.is_lost:
