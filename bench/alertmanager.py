@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from objects import LOGIN, TO, Relay
-from processes import HERE, Process, go_program, started
 
 from controlplane.servers import free_ports
+from objects import LOGIN, TO, Relay
+from processes import HERE, Process, go_program, started
 
 PACKAGE = "github.com/prometheus/alertmanager/cmd/alertmanager"
 USUAL_BUILD_S = 80

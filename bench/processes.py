@@ -16,12 +16,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from objects import HOME, LOGIN, Relay
-
 from controlplane.cache import cache_root, locked, whole_file
 from controlplane.progress import shown
 from controlplane.servers import free_ports
 from controlplane.toolchain import go_command
+from objects import HOME, LOGIN, Relay
 
 HERE = Path(__file__).resolve().parent
 STOP_S = 25.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import objects
 import yaml
-from apiserver import Api, until
-from processes import Process, Sink, operator, sink
 
 import controlplane
+import objects
+from apiserver import Api, until
 from controlplane import Access
+from processes import Process, Sink, operator, sink
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "out"
