@@ -238,6 +238,7 @@ async def test_a_child_uses_its_parents_host_and_secret_with_a_from_address_of_i
             "ClusterSmtpConnector", name, {"spec": {"allowedNamespaces": {"from": "Names", "names": ["elsewhere"]}}}
         )
         await at.until("SmtpConnector", "child", "Accepted", "False", "NamespaceNotAllowed")
+        await at.client.delete(KINDS["ClusterSmtpConnector"], name)
 
 
 async def test_the_default_connector_is_found_by_name_and_cluster_rules_hold_for_each_use(

@@ -122,4 +122,4 @@ async def test_two_hundred_connectors_are_proven_without_more_sessions_at_once_t
         await until(all_ready, "every connector is Ready")
         assert gate.sessions == count, "each was proven once"
         assert 2 < gate.most <= workers
-        assert (await operator.metrics()).count("watchbell_connector_ready{") == count
+        assert (await operator.metrics()).count('watchbell_connector_ready{kind="SmtpConnector"') == count

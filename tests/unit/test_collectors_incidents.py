@@ -18,7 +18,17 @@ from watchbell.collectors.caseload import Case, Caseload
 from watchbell.collectors.crash import CrashRules, detect
 from watchbell.collectors.decisions import LOOP_HOLD_S, Plan, Rest, Step, decide, intend, observe, resolve, settle
 from watchbell.collectors.health import Health, Standing, assess
-from watchbell.collectors.incidents import Family, Group, Outcome, Past, fold, group_of, incident_name, message_name
+from watchbell.collectors.incidents import (
+    Family,
+    Group,
+    Outcome,
+    Past,
+    closed_at,
+    fold,
+    group_of,
+    incident_name,
+    message_name,
+)
 from watchbell.collectors.pod import Owner, Pod
 from watchbell.collectors.policies import read_policy
 from watchbell.collectors.records import incident_body, incident_status
@@ -481,3 +491,18 @@ def test_a_group_is_made_of_identity_only():
     assert group_of("obs", "collectors", "uid-1", one[0]) == group_of("obs", "collectors", "uid-1", other[0]) == GROUP
     assert incident_name(GROUP, "") != incident_name(replace(GROUP, policy_uid="uid-2"), "")
     assert len(incident_name(replace(GROUP, owner=Owner("Deployment", "x" * 253)), "")) < 70
+
+
+def test_an_end_in_the_second_in_which_its_incident_was_over_is_not_told_again():
+    (crash,) = crash_at(EPOCH)
+    incident = opened(crash)
+    past = closed_at(incident, EPOCH + timedelta(milliseconds=400))
+    again, outcome = fold(None, incident.group, (crash,), past, Severity.WARNING)
+    assert (again, outcome) == (None, Outcome.ALREADY_TOLD)
+
+
+def test_another_end_in_that_second_is_news():
+    incident = opened(*crash_at(EPOCH))
+    past = closed_at(incident, EPOCH + timedelta(milliseconds=400))
+    (other,) = crash_at(EPOCH, name="gateway-1")
+    assert fold(None, incident.group, (other,), past, Severity.WARNING)[1] is Outcome.OPENED

@@ -118,7 +118,7 @@ class Caseload:
         """Whatever its time: the name is taken, so the next incident's name must follow from it."""
         known = self.past.get(fingerprint)
         time = max(known.resolved_time, past.resolved_time) if known else past.resolved_time
-        self.past[fingerprint] = Past(past.name, time)
+        self.past[fingerprint] = Past(past.name, time, past.ends)
 
     def forget_ends_before(self, time: datetime) -> None:
         """What was over before that is told no more: workloads with names of their own for each run (Jobs, bare pods) would pile up for ever."""

@@ -17,7 +17,7 @@ from watchbell.api.reasons import Reason
 from watchbell.collectors.caseload import Case, Caseload
 from watchbell.collectors.decisions import Decision, Rest, Step, decide, intend, observe, resolve, settle
 from watchbell.collectors.health import Health, Standing, assess
-from watchbell.collectors.incidents import Group, Incident, Past
+from watchbell.collectors.incidents import Group, Incident, Past, closed_at
 from watchbell.collectors.policies import Policy, PolicyKey
 from watchbell.collectors.records import INCIDENT_KIND, MANAGER, incident_body, incident_status
 from watchbell.collectors.recovery import adopt, past_of
@@ -200,7 +200,7 @@ class Desk:
         incident = case.incident
         self._around.load.drop(fingerprint)
         if incident.resolution is not None:
-            self._around.load.end(fingerprint, Past(incident.name, incident.resolution.time))
+            self._around.load.end(fingerprint, closed_at(incident, incident.resolution.time))
             reason = incident.resolution.reason
             self._emit(incident, "Normal", str(reason), "Resolve", f"{_workload(incident)}: {reason.doc}")
             log.info("incident resolved", extra=about(**_about(incident), reason=reason))
@@ -244,7 +244,7 @@ class Desk:
             raise
         if written is Written.GONE:
             self._around.load.drop(fingerprint)
-            self._around.load.succeed(fingerprint, Past(case.incident.name, self._around.now()))
+            self._around.load.succeed(fingerprint, closed_at(case.incident, self._around.now()))
             self._around.on_change(case.policy_key)
             return False
         case.conditions = status["conditions"]

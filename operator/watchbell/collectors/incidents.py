@@ -101,10 +101,23 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The last incident of the same group that is over: its end tells old crashes from news, its name leads to the next one."""
+    """The last incident of the same group that is over: its end tells old crashes from news, its name leads to the next one.
+
+    `ends` are the ends it knew that came in the very second in which it was over, or later: (pod, time, which run; empty if not known).
+    """
 
     name: str
     resolved_time: datetime
+    ends: tuple[tuple[str, datetime, str], ...] = ()
+
+    def knew(self, finding: Finding) -> bool:
+        """Whether this very end was one of its own."""
+        return any(
+            pod == finding.pod
+            and time == finding.seen_time
+            and (end_id == finding.end_id or not (end_id and finding.end_id))
+            for pod, time, end_id in self.ends
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +227,26 @@ _WEIGHTS = {
 def is_told(finding: Finding, past: Past | None) -> bool:
     """Whether the incident before already covered it, as far as times can tell what was found on a first look at a pod.
 
-    The kubelet's times are whole seconds, so the same second counts as news.
+    The kubelet's times are whole seconds, so the same second counts as news, unless the incident knew that very end.
     """
     if past is None or finding.is_standing or finding.is_live:
         return False
-    return finding.seen_time < past.resolved_time.replace(microsecond=0)
+    return finding.seen_time < _second(past.resolved_time) or past.knew(finding)
+
+
+def closed_at(incident: Incident, resolved_time: datetime) -> Past:
+    """What an incident that is over is to the next one of its group."""
+    ends = ((pod.name, pod.last_time, pod.end_id) for pod in incident.affected.values())
+    return ended(incident.name, resolved_time, ends)
+
+
+def ended(name: str, resolved_time: datetime, ends: Iterable[tuple[str, datetime, str]]) -> Past:
+    """The same of an object: of the ends that it lists only those are kept that its time does not tell."""
+    return Past(name, resolved_time, tuple(end for end in ends if end[1] >= _second(resolved_time)))
+
+
+def _second(time: datetime) -> datetime:
+    return time.replace(microsecond=0)
 
 
 def _open(group: Group, finding: Finding, past: Past | None, severity: Severity) -> tuple[Incident | None, Outcome]:

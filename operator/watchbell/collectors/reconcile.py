@@ -19,7 +19,7 @@ import msgspec
 from watchbell.collectors.caseload import Caseload
 from watchbell.collectors.crash import detect
 from watchbell.collectors.desk import INCIDENTS, Desk, Recorder, Surroundings
-from watchbell.collectors.incidents import Group, Past
+from watchbell.collectors.incidents import Group, closed_at
 from watchbell.collectors.pod import Pod, owner_of
 from watchbell.collectors.policies import Policy, PolicyKey, Scope, read_policy
 from watchbell.collectors.records import IncidentRecord
@@ -252,7 +252,7 @@ class Collectors:
         if new is None:
             # Who deletes an incident has heard of it: only what comes after that is news.
             self._load.drop(fingerprint)
-            self._load.succeed(fingerprint, Past(case.incident.name, self._now()))
+            self._load.succeed(fingerprint, closed_at(case.incident, self._now()))
             self._touch_policy(case.policy_key)
             return
         policy = self._policies.get(case.policy_key)

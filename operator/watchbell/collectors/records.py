@@ -24,6 +24,7 @@ from watchbell.collectors.incidents import (
     Notification,
     Past,
     Resolution,
+    ended,
     message_name,
 )
 from watchbell.collectors.pod import Owner
@@ -113,7 +114,10 @@ class IncidentRecord(msgspec.Struct):
     def past(self) -> Past | None:
         """What it is to the next incident of its group; None while it is open."""
         resolved = moment(self.status.resolved_time)
-        return Past(self.metadata.name, resolved) if resolved else None
+        if resolved is None:
+            return None
+        times = ((pod.name, moment(pod.last_time)) for pod in self.status.affected_pods)
+        return ended(self.metadata.name, resolved, ((name, time, "") for name, time in times if time is not None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from watchbell.kube.agenda import Agenda, Backoff
+from watchbell.kube.errors import ApiError
 
 __all__ = ["DEFAULT_BACKOFF", "Backoff", "WorkQueue"]
 
@@ -106,10 +107,11 @@ class WorkQueue(Generic[K]):
     async def _work(self, key: K) -> None:
         try:
             again_s = await self._handler(key)
+        except ApiError as error:
+            # What the API server says or does not say is no bug of ours: one line, without the way through our code.
+            log.warning("%s: %s failed, next try in %.1f s: %s", self.name, key, self._failed(key), error)
         except Exception:
-            self.failures += 1
-            delay_s = self._agenda.failed(key, self._clock())
-            log.exception("%s: %s failed, next try in %.1f s", self.name, key, delay_s)
+            log.exception("%s: %s failed, next try in %.1f s", self.name, key, self._failed(key))
         else:
             self._agenda.succeeded(key)
             if again_s is not None:
@@ -119,6 +121,10 @@ class WorkQueue(Generic[K]):
             self._running -= 1
             self._mark_idle()
             self._wake.set()
+
+    def _failed(self, key: K) -> float:
+        self.failures += 1
+        return self._agenda.failed(key, self._clock())
 
     def _mark_idle(self) -> None:
         if self._agenda.is_idle:
