@@ -28,6 +28,19 @@ KINDS = {
     "SmtpTest": custom("smtptests"),
 }
 DEADLINE_S = 20.0
+LOGIN = {"username": smtprig.USER, "password": smtprig.CANARY}
+
+
+def spec(port: int, **changes: Any) -> dict[str, Any]:
+    """A connector's spec for a server on loopback with STARTTLS and a login; a change to None leaves the field out."""
+    base = {
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": {"caConfigMapRef": {"name": "ca"}},
+        "auth": {"secretRef": {"name": "relay"}},
+        "from": {"address": smtprig.USER},
+    }
+    return {key: value for key, value in (base | changes).items() if value is not None}
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 import controlplane
-from connectorrig import KINDS, eventually, rig
+from connectorrig import KINDS, LOGIN, eventually, rig, spec
 from smtprig import CANARY, LOOPBACK, USER, Authority, Scripted, mail_server
 from watchbell.api.reasons import Reason
 from watchbell.connectors.rotation import RotationWatch
@@ -18,23 +18,10 @@ from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Unavaila
 from watchbell.smtp.egress import EgressPolicy
 from watchbell.smtp.model import Fault, RetryClass, StageName
 
-LOGIN = {"username": USER, "password": CANARY}
-
 
 @pytest.fixture(scope="module")
 def authority():
     return Authority(trustme.CA())
-
-
-def spec(port, **changes):
-    base = {
-        "host": "127.0.0.1",
-        "port": port,
-        "tls": {"caConfigMapRef": {"name": "ca"}},
-        "auth": {"secretRef": {"name": "relay"}},
-        "from": {"address": USER},
-    }
-    return {key: value for key, value in (base | changes).items() if value is not None}
 
 
 async def with_ca(at, authority):

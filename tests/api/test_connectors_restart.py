@@ -6,28 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 
-from connectorrig import API, KINDS, eventually, rig
-from smtprig import CANARY, USER, Authority, mail_server
+from connectorrig import API, KINDS, LOGIN, eventually, rig, spec
+from smtprig import CANARY, Authority, mail_server
 from watchbell.kube.client import CONFIGMAPS, SECRETS, custom
 from watchbell.outbox.outlet import Outlet, Use
-
-LOGIN = {"username": USER, "password": CANARY}
 
 
 @pytest.fixture(scope="module")
 def authority():
     return Authority(trustme.CA())
-
-
-def spec(port, **changes):
-    base = {
-        "host": "127.0.0.1",
-        "port": port,
-        "tls": {"caConfigMapRef": {"name": "ca"}},
-        "auth": {"secretRef": {"name": "relay"}},
-        "from": {"address": USER},
-    }
-    return base | changes
 
 
 async def prepared(at, authority, **login):
