@@ -10,18 +10,18 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from controlplane.access import ADMIN, PLAIN, Access
 from controlplane.errors import ControlPlaneError
 from controlplane.locate import binary
+from controlplane.stopping import Stoppable
 
 _TOKEN_LIFE = "8h"  # noqa: S105 - a duration
 _TIMEOUT_S = 60
 
 
-class ExistingCluster(Access):
+class ExistingCluster(Access, Stoppable):
     """Access to a cluster that somebody else runs; a context manager that removes what it made there."""
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -45,14 +45,6 @@ class ExistingCluster(Access):
         """Removes the accounts and the files."""
         self._remove_accounts()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _make_accounts(self) -> None:
         self._kubectl("create", "namespace", self._home)

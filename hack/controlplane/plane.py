@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from controlplane.access import ADMIN, PLAIN, Access, encoded
 from controlplane.cache import folder
@@ -18,6 +16,7 @@ from controlplane.errors import ControlPlaneError
 from controlplane.flags import Settings, api_flags, etcd_flags, manager_flags
 from controlplane.locate import binary
 from controlplane.servers import Server, accepts, free_ports
+from controlplane.stopping import Stoppable
 
 _READY_S = 60.0
 _ATTEMPTS = 3
@@ -34,7 +33,7 @@ class _Identity:
     token: str
 
 
-class ControlPlane(Access):
+class ControlPlane(Access, Stoppable):
     """A running control plane; a context manager that stops it. Made by ``start``.
 
     Its ``folder`` is deleted at the end, even when this process is killed.
@@ -61,14 +60,6 @@ class ControlPlane(Access):
             with ThreadPoolExecutor(len(servers)) as pool:
                 list(pool.map(Server.stop, servers))
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def launch(self, settings: Settings, port: int) -> None:
         """Writes the files and starts the servers; ``start`` calls it once."""

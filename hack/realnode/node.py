@@ -11,8 +11,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from controlplane import ControlPlane, ControlPlaneError, RestError, binary
 from controlplane import start as start_plane
@@ -20,6 +18,7 @@ from controlplane.certificates import write_private
 from controlplane.debian import listed, unpacked
 from controlplane.progress import shown
 from controlplane.servers import Server, accepts, free_ports
+from controlplane.stopping import Stoppable
 from realnode import cgroups, config
 from realnode.image import write_archive
 
@@ -31,7 +30,7 @@ _READY_S = 120.0
 _CABLES = ipaddress.ip_network("198.51.100.0/24")
 
 
-class Node:
+class Node(Stoppable):
     """A running node and its control plane; a context manager that ends both. Made by ``start``."""
 
     def __init__(self, plane: ControlPlane, packages: Path) -> None:
@@ -67,14 +66,6 @@ class Node:
         cgroups.remove(self._cgroup)
         self.plane.stop()
         shutil.rmtree(self._work, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def logs(self) -> str:
         """The last lines of each of its servers."""

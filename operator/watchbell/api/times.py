@@ -8,6 +8,11 @@ def stamp(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def stamp_if_any(time: datetime | None) -> str | None:
+    """The same of a time that may be absent."""
+    return stamp(time) if time else None
+
+
 def moment(text: str | None) -> datetime | None:
     """A time of the API as an aware datetime; None for absent or unreadable."""
     if not text:

@@ -9,7 +9,7 @@ from typing import Any
 
 from watchbell.api.enums import Level
 from watchbell.api.reasons import Reason
-from watchbell.api.times import stamp
+from watchbell.api.times import stamp_if_any
 from watchbell.connectors import outcome, schedule
 from watchbell.connectors.assemble import NEWLINE_NOTE, Assembled
 from watchbell.connectors.gather import Found
@@ -69,16 +69,16 @@ def subject_of(found: Found, assembled: Assembled) -> outcome.Subject:
 def basics(record: Record, found: Found, assembled: Assembled, due: datetime | None) -> dict[str, Any]:
     """The plain facts of `status`, absent ones left out."""
     memory, relay = record.memory, assembled.outlet.relay
-    login = stamp(memory.last_login) if memory.last_login else None
+    login = stamp_if_any(memory.last_login)
     credentials = {"secretResourceVersion": found.secret.resource_version} if found.secret else {}
     entries: dict[str, Any] = {
         "probedRevision": memory.fingerprint or None,
         "endpoint": relay.endpoint,
         "tlsMode": str(relay.tls.mode),
         "resolvedFrom": str(found.base_key),
-        "lastProbeTime": stamp(memory.last_probe) if memory.last_probe else None,
-        "lastSuccessTime": stamp(memory.last_success) if memory.last_success else None,
-        "nextProbeTime": stamp(due) if due else None,
+        "lastProbeTime": stamp_if_any(memory.last_probe),
+        "lastSuccessTime": stamp_if_any(memory.last_success),
+        "nextProbeTime": stamp_if_any(due),
         "consecutiveFailures": memory.failures,
         "credentials": (credentials | ({"lastAuthenticationTime": login} if login else {})) or None,
     }

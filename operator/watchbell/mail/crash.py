@@ -201,14 +201,21 @@ def _meaning(facts: CrashFacts) -> tuple[Block, ...]:
     return (*meaning, Listing("Its own last message", said)) if said else meaning
 
 
-def _details(facts: CrashFacts, names: _Names) -> Facts:
-    limits = dict.fromkeys(visible(pod.memory_limit, 32) for pod in facts.pods[:MAX_PODS] if pod.memory_limit)
-    rows = (
+def _subject_rows(facts: CrashFacts, names: _Names) -> tuple[tuple[str, str], ...]:
+    """What it is about; the first rows of every mail's table."""
+    return (
         ("Cluster", names.cluster),
         ("Namespace", names.namespace),
         ("Owner", f"{names.owner_kind} {names.owner}".strip()),
         ("Container", names.container),
         ("Image", name(facts.image)),
+    )
+
+
+def _details(facts: CrashFacts, names: _Names) -> Facts:
+    limits = dict.fromkeys(visible(pod.memory_limit, 32) for pod in facts.pods[:MAX_PODS] if pod.memory_limit)
+    rows = (
+        *_subject_rows(facts, names),
         ("Memory limit", ", ".join(list(limits)[:3])),
         ("Since", f"{moment(facts.start_time)} ({_lasted(facts)} ago)"),
         ("Restarts", str(_restarts(facts))),
@@ -262,11 +269,7 @@ def _next_steps(facts: CrashFacts, names: _Names) -> tuple[Block, ...]:
 
 def _history(facts: CrashFacts, names: _Names, lasted: str) -> Facts:
     rows = (
-        ("Cluster", names.cluster),
-        ("Namespace", names.namespace),
-        ("Owner", f"{names.owner_kind} {names.owner}".strip()),
-        ("Container", names.container),
-        ("Image", name(facts.image)),
+        *_subject_rows(facts, names),
         ("Began", moment(facts.start_time)),
         ("Ready since", "" if facts.are_pods_gone else moment(facts.well_since)),
         ("Resolved", moment(facts.now)),

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from watchbell.api.conditions import Condition, merge
-from watchbell.api.times import stamp
+from watchbell.api.times import stamp, stamp_if_any
 from watchbell.outbox.progress import RecipientProgress
 from watchbell.outbox.settle import Settled
 
@@ -27,19 +27,14 @@ def status_of(
         "observedGeneration": generation,
         "conditions": merge(existing, _conditions(settled), generation, now),
         "attempts": progress.attempts,
-        "lastAttemptTime": timestamp(progress.last_attempt_time),
-        "nextAttemptTime": None if settled.is_held else timestamp(settled.due),
-        "completionTime": timestamp(now) if settled.verdict.is_final else None,
+        "lastAttemptTime": stamp_if_any(progress.last_attempt_time),
+        "nextAttemptTime": None if settled.is_held else stamp_if_any(settled.due),
+        "completionTime": stamp(now) if settled.verdict.is_final else None,
         "messageID": message_id or None,
         "recipientResults": [_result(i, recipient) for i, recipient in enumerate(progress.recipients)],
         "serverResponse": progress.server_response or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def timestamp(moment: datetime | None) -> str | None:
-    """As the API writes times; None stays None."""
-    return stamp(moment) if moment else None
 
 
 def _conditions(settled: Settled) -> tuple[Condition, ...]:
