@@ -137,6 +137,15 @@ class Postfix:
         path = self.base / "mail.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def log_with(self, line: str, count: int) -> str:
+        """Wait until the log holds `line` so often: postlogd writes it after the client has its reply."""
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            if (log := self.log()).count(line) >= count:
+                return log
+            time.sleep(0.02)
+        raise AssertionError(f"not {count} lines with {line!r}:\n{self.log()}")
+
     def mails(self, box: str) -> list[bytes]:
         """The messages that lie in a mailbox."""
         return [path.read_bytes() for path in sorted((self.base / "mailboxes" / box / "new").glob("*"))]
