@@ -6,8 +6,9 @@ import pytest
 
 from collectorrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
 from watchbell.api.enums import CrashKind
-from watchbell.collectors.crash import CrashRules, Quiet, Sight, detect, is_healthy, judge
+from watchbell.collectors.crash import Quiet, Sight, detect, is_healthy, judge
 from watchbell.collectors.pod import Pod, memory_limit, owner_of
+from watchbell.collectors.rules import CrashRules
 
 ERROR, LOOP, OOM = CrashKind.CONTAINER_ERROR, CrashKind.CRASH_LOOP_BACK_OFF, CrashKind.OOM_KILLED
 ALL = CrashRules(frozenset(CrashKind))

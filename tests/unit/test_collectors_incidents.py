@@ -15,8 +15,8 @@ from watchbell.api.enums import CrashKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment
 from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.crash import CrashRules, detect
-from watchbell.collectors.decisions import LOOP_HOLD_S, Plan, Rest, Step, decide, intend, observe, resolve, settle
+from watchbell.collectors.crash import detect
+from watchbell.collectors.decisions import LOOP_HOLD_S, Rest, Step, decide, intend, observe, resolve, settle
 from watchbell.collectors.health import Health, Standing, assess
 from watchbell.collectors.incidents import (
     Family,
@@ -33,6 +33,7 @@ from watchbell.collectors.pod import Owner, Pod
 from watchbell.collectors.policies import read_policy
 from watchbell.collectors.records import incident_body, incident_status
 from watchbell.collectors.recovery import adopt, case_of, past_of, record_of
+from watchbell.collectors.rules import CrashRules, Plan
 
 SECOND = timedelta(seconds=1)
 GROUP = Group("obs", "collectors", "uid-1", Owner("Deployment", "gateway"), Family.CRASH, "collector")

@@ -144,11 +144,86 @@ class SelectorOperator(StrEnum):
 
 
 class CrashKind(StrEnum):
-    """What can be wrong with a pod."""
+    """What can be wrong with a pod, or with the roll-out that makes it."""
 
     CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
-    CONTAINER_ERROR = "ContainerError"
     OOM_KILLED = "OOMKilled"
+    CONTAINER_ERROR = "ContainerError"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    INIT_CONTAINER_FAILED = "InitContainerFailed"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    UNSCHEDULABLE = "Unschedulable"
+    NOT_READY = "NotReady"
+    RESTART_BURST = "RestartBurst"
+    SUBPROCESS_CRASHED = "SubprocessCrashed"
+    ROLLOUT_STUCK = "RolloutStuck"
+
+
+class IncidentKind(StrEnum):
+    """What an incident is about: every `CrashKind`, and drift from the baseline."""
+
+    CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
+    OOM_KILLED = "OOMKilled"
+    CONTAINER_ERROR = "ContainerError"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    INIT_CONTAINER_FAILED = "InitContainerFailed"
+    EVICTED = "Evicted"
+    NODE_LOST = "NodeLost"
+    UNSCHEDULABLE = "Unschedulable"
+    NOT_READY = "NotReady"
+    RESTART_BURST = "RestartBurst"
+    SUBPROCESS_CRASHED = "SubprocessCrashed"
+    ROLLOUT_STUCK = "RolloutStuck"
+    DRIFT = "Drift"
+
+
+class DriftCheck(StrEnum):
+    """What is compared with the baseline."""
+
+    IMAGE = "Image"
+    IMAGE_DIGEST = "ImageDigest"
+    COMMAND = "Command"
+    ARGS = "Args"
+    ENV = "Env"
+    CONFIG_MAP_CONTENT = "ConfigMapContent"
+    STALE_CONFIG = "StaleConfig"
+    CONFIG_HASH_ANNOTATION = "ConfigHashAnnotation"
+    LABELS = "Labels"
+    RESOURCES = "Resources"
+    SECURITY_CONTEXT = "SecurityContext"
+    SERVICE_ACCOUNT = "ServiceAccount"
+    REPLICAS = "Replicas"
+    NODE_COVERAGE = "NodeCoverage"
+    UNEXPECTED_CONTAINER = "UnexpectedContainer"
+
+
+class BaselineMode(StrEnum):
+    """What a pod is compared with."""
+
+    OWNER_TEMPLATE = "OwnerTemplate"
+    CAPTURED = "Captured"
+    PINNED = "Pinned"
+
+
+class SilenceField(StrEnum):
+    """What a matcher of an AlertSilence looks at."""
+
+    POLICY = "Policy"
+    OWNER = "Owner"
+    POD = "Pod"
+    NODE = "Node"
+    KIND = "Kind"
+    SEVERITY = "Severity"
+
+
+class MatchOperator(StrEnum):
+    """How a matcher of an AlertSilence compares."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
 
 
 class Severity(StrEnum):

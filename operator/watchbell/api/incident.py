@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from watchbell.api import fields as f
-from watchbell.api.enums import CrashKind, Severity, Transition
+from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.markers import ListMap, immutable
 from watchbell.api.meta import Block, LocalRef, Resource, Spec, Status
 
@@ -23,7 +23,7 @@ class CollectorIncidentSpec(Spec):
     RULES = (immutable("spec may not be changed: an incident is a record"),)
 
     policy_ref: LocalRef = Field(description="The CollectorPolicy that found it.")
-    kind: CrashKind = Field(description="What is wrong.")
+    kind: IncidentKind = Field(description="What is wrong.")
     owner: Owner = Field(description="The workload.")
     container: f.ContainerName | None = Field(None, description="The container, where the fault is about one.")
     severity: Severity = Field(description="How bad it is.")

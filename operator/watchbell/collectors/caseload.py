@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from watchbell.collectors.crash import Finding
+from watchbell.collectors.findings import Finding
 from watchbell.collectors.incidents import (
     CHANGING,
     RANKS,

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from watchbell.api.enums import CrashKind
+from watchbell.api.enums import IncidentKind
 from watchbell.api.times import moment
-from watchbell.collectors.pod import ContainerStatus, Owner, Pod, Terminated, memory_limit, owner_of, spec_of
+from watchbell.collectors.findings import Finding
+from watchbell.collectors.pod import ContainerStatus, Pod, Terminated, memory_limit, owner_of, spec_of
+from watchbell.collectors.rules import CrashRules
 
 CRASH_LOOP = "CrashLoopBackOff"
 OUT_OF_MEMORY = "OOMKilled"
@@ -32,48 +34,6 @@ class Quiet(StrEnum):
     BEING_DELETED = "BeingDeleted"
     POD_FINISHED = "PodFinished"
     END_NOT_TOLD = "EndNotTold"
-
-
-@dataclass(frozen=True, slots=True)
-class CrashRules:
-    """What a policy calls a crash. `news_since`: an end before it, found without an earlier sight of the pod, is baseline and no news."""
-
-    kinds: frozenset[CrashKind]
-    include: frozenset[str] = frozenset()
-    exclude: frozenset[str] = frozenset()
-    news_since: datetime | None = None
-
-    def takes(self, container: str) -> bool:
-        """Whether the policy looks at this container; an empty `include` means all."""
-        return container not in self.exclude and (not self.include or container in self.include)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong with one container of one pod. Text from the pod is untrusted.
-
-    `is_standing`: it is so now. `is_live`: the pod was seen before without this, so it is news whatever the clock of its node says.
-    """
-
-    kind: CrashKind
-    pod: str
-    pod_uid: str
-    owner: Owner
-    node: str
-    container: str
-    is_init: bool
-    restarts: int
-    seen_time: datetime
-    is_standing: bool = False
-    is_live: bool = False
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str = ""
-    message: str = ""
-    image: str = ""
-    image_id: str = ""
-    memory_limit: str = ""
-    end_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +78,7 @@ def judge(sight: Sight) -> tuple[Finding, ...] | Quiet:
     if not sight.rules.takes(sight.new.name):
         return Quiet.CONTAINER_NOT_SELECTED
     quiet = Quiet.NOTHING_ENDED
-    found: dict[CrashKind, Finding] = {}
+    found: dict[IncidentKind, Finding] = {}
     for detector in DETECTORS:
         verdict = detector(sight)
         if isinstance(verdict, Quiet):
@@ -136,7 +96,7 @@ def _crashed_end(sight: Sight) -> Finding | Quiet:
     for end in sight.ends:
         reason = _why_quiet(sight, end)
         if reason is None:
-            kind = CrashKind.OOM_KILLED if end.reason == OUT_OF_MEMORY else CrashKind.CONTAINER_ERROR
+            kind = IncidentKind.OOM_KILLED if end.reason == OUT_OF_MEMORY else IncidentKind.CONTAINER_ERROR
             return _finding(sight, kind, end)
         quiet = reason if quiet is Quiet.NOTHING_ENDED else quiet
     return quiet
@@ -151,7 +111,7 @@ def _crash_loop(sight: Sight) -> Finding | Quiet:
     if sight.pod.is_finished:
         return Quiet.POD_FINISHED
     end = sight.new.ended_before
-    return _finding(sight, CrashKind.CRASH_LOOP_BACK_OFF, end, is_standing=True)
+    return _finding(sight, IncidentKind.CRASH_LOOP_BACK_OFF, end, is_standing=True)
 
 
 DETECTORS: tuple[Callable[[Sight], Finding | Quiet], ...] = (_crashed_end, _crash_loop)
@@ -200,7 +160,7 @@ def _ended_with_its_pod(pod: Pod) -> bool:
     return pod.status.phase == "Succeeded" or bool(pod.status.reason) or owner_of(pod).kind == "Job"
 
 
-def _finding(sight: Sight, kind: CrashKind, end: Terminated | None, *, is_standing: bool = False) -> Finding:
+def _finding(sight: Sight, kind: IncidentKind, end: Terminated | None, *, is_standing: bool = False) -> Finding:
     status, pod = sight.new, sight.pod
     return Finding(
         kind=kind,

@@ -12,6 +12,7 @@ from watchbell.api.enums import Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.collectors.health import Health, Standing
 from watchbell.collectors.incidents import Incident, Notification, Resolution
+from watchbell.collectors.rules import Plan
 
 LOOP_HOLD_S = 600.0
 """The kubelet forgets its back-off after ten minutes of running; until then a container that came back is still in its loop."""
@@ -36,16 +37,6 @@ class Rest(StrEnum):
     ACKNOWLEDGED = "Acknowledged"
     LAST_MAIL_WAITS = "LastMailWaits"
     READY_NOT_LONG_ENOUGH = "ReadyNotLongEnough"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A policy's grouping, in seconds; `repeat_s` 0 = never."""
-
-    wait_s: float
-    repeat_s: float
-    resolve_after_s: float
-    tells_resolved: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from watchbell.api.enums import CrashKind, Severity, Transition
+from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
-from watchbell.collectors.crash import Finding
+from watchbell.collectors.findings import Finding
 from watchbell.collectors.pod import Owner
 
 AFFECTED_MAX = 2000
@@ -29,15 +29,15 @@ class Family(StrEnum):
     CRASH = "Crash"
 
 
-FAMILIES: Mapping[CrashKind, Family] = {
-    CrashKind.CONTAINER_ERROR: Family.CRASH,
-    CrashKind.CRASH_LOOP_BACK_OFF: Family.CRASH,
-    CrashKind.OOM_KILLED: Family.CRASH,
+FAMILIES: Mapping[IncidentKind, Family] = {
+    IncidentKind.CONTAINER_ERROR: Family.CRASH,
+    IncidentKind.CRASH_LOOP_BACK_OFF: Family.CRASH,
+    IncidentKind.OOM_KILLED: Family.CRASH,
 }
-RANKS: Mapping[CrashKind, int] = {
-    CrashKind.CONTAINER_ERROR: 0,
-    CrashKind.CRASH_LOOP_BACK_OFF: 1,
-    CrashKind.OOM_KILLED: 2,
+RANKS: Mapping[IncidentKind, int] = {
+    IncidentKind.CONTAINER_ERROR: 0,
+    IncidentKind.CRASH_LOOP_BACK_OFF: 1,
+    IncidentKind.OOM_KILLED: 2,
 }
 """Which kind says more about the same trouble: OOM names the cause, a loop says that it does not run now."""
 
@@ -64,7 +64,7 @@ class Affected:
     """One pod as the incident saw it last. `uid` and `end_id` (which run ended) are empty when it was read back from the object."""
 
     name: str
-    kind: CrashKind
+    kind: IncidentKind
     last_time: datetime
     uid: str = ""
     node: str = ""
@@ -129,12 +129,12 @@ class Incident:
 
     group: Group
     name: str
-    kind: CrashKind
+    kind: IncidentKind
     severity: Severity
     start_time: datetime
     last_seen: datetime
     uid: str = ""
-    worst: CrashKind | None = None
+    worst: IncidentKind | None = None
     is_init: bool = False
     image: str = ""
     image_id: str = ""
@@ -156,7 +156,7 @@ class Incident:
     def is_looping(self) -> bool:
         """Whether it came back while it was open."""
         return self.occurrences > 1 or any(
-            pod.kind is CrashKind.CRASH_LOOP_BACK_OFF or pod.restarts > 1 for pod in self.affected.values()
+            pod.kind is IncidentKind.CRASH_LOOP_BACK_OFF or pod.restarts > 1 for pod in self.affected.values()
         )
 
 
@@ -332,9 +332,9 @@ def _affected(finding: Finding, before: Affected | None) -> Affected:
     )
 
 
-def _reason(kind: CrashKind, finding: Finding) -> str:
+def _reason(kind: IncidentKind, finding: Finding) -> str:
     """The kubelet's word for it; for a plain error the runtime's (Error, StartError, …)."""
-    return finding.reason if kind is CrashKind.CONTAINER_ERROR and finding.reason else str(kind)
+    return finding.reason if kind is IncidentKind.CONTAINER_ERROR and finding.reason else str(kind)
 
 
 def _new_ends(before: Affected | None, after: Affected) -> int:

@@ -4,19 +4,18 @@ Before: an event about a CollectorPolicy. After: `reconcile` watches the scope a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watchbell.api.conditions import Condition, merge
-from watchbell.api.enums import ConnectorKind, ResolvedMail, SelectorOperator, Severity
+from watchbell.api.enums import ConnectorKind, IncidentKind, ResolvedMail, SelectorOperator, Severity
 from watchbell.api.meta import LabelSelector, Problem, parse
 from watchbell.api.names import ANNOTATION_REQUESTED_AT, DEFAULT_CONNECTOR
 from watchbell.api.policy import CollectorPolicy, Route
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment
-from watchbell.collectors.crash import CrashRules
-from watchbell.collectors.decisions import Plan
+from watchbell.collectors.rules import CrashRules, Plan
 
 PolicyKey = tuple[str, str]
 HORIZON_S = 86_400.0
@@ -79,8 +78,7 @@ class Policy:
     def rules_at(self, now: datetime) -> CrashRules:
         """The rules with the line between baseline and news drawn as of `now`."""
         horizon = now - timedelta(seconds=HORIZON_S)
-        rules = self.rules
-        return CrashRules(rules.kinds, rules.include, rules.exclude, max(self.created, horizon))
+        return replace(self.rules, news_since=max(self.created, horizon))
 
 
 def read_policy(body: Mapping[str, Any]) -> Policy:
@@ -119,7 +117,9 @@ def _with_spec(bare: Policy, parsed: CollectorPolicy) -> Policy:
         is_suspended=spec.suspend,
         scope=Scope(bare.key[0], selector_text(spec.selector)),
         rules=CrashRules(
-            frozenset(spec.crash.kinds), frozenset(spec.containers.include), frozenset(spec.containers.exclude)
+            frozenset(IncidentKind(kind) for kind in spec.crash.kinds),
+            frozenset(spec.containers.include),
+            frozenset(spec.containers.exclude),
         ),
         plan=Plan(
             wait_s=grouping.wait_seconds,

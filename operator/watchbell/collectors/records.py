@@ -13,7 +13,7 @@ import msgspec
 
 from watchbell.api import names
 from watchbell.api.conditions import Condition, merge
-from watchbell.api.enums import CrashKind, Severity, Transition
+from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment, stamp
 from watchbell.collectors.incidents import (
@@ -259,7 +259,7 @@ def _owner_reference(incident: Incident) -> dict[str, Any]:
 
 def group_of_record(record: IncidentRecord, policy_uid: str) -> Group | None:
     """The group that the record belongs to if the policy of its name has this uid; None if it was made for another policy, or by hand."""
-    kind = _enum(CrashKind, record.spec.kind)
+    kind = _enum(IncidentKind, record.spec.kind)
     if kind is None:
         return None
     owner = Owner(record.spec.owner.kind, record.spec.owner.name)
@@ -270,7 +270,7 @@ def group_of_record(record: IncidentRecord, policy_uid: str) -> Group | None:
 
 def read_incident(record: IncidentRecord, group: Group, now: datetime) -> Incident:
     """The value that the object holds. Times that cannot be read become `now`."""
-    kind = _enum(CrashKind, record.spec.kind) or CrashKind.CONTAINER_ERROR
+    kind = _enum(IncidentKind, record.spec.kind) or IncidentKind.CONTAINER_ERROR
     status, start = record.status, moment(record.spec.start_time) or now
     affected = {item.name: _read_affected(item, kind, start) for item in status.affected_pods}
     return Incident(
@@ -290,10 +290,10 @@ def read_incident(record: IncidentRecord, group: Group, now: datetime) -> Incide
     )
 
 
-def _read_affected(item: _AffectedPod, kind: CrashKind, start: datetime) -> Affected:
+def _read_affected(item: _AffectedPod, kind: IncidentKind, start: datetime) -> Affected:
     return Affected(
         name=item.name,
-        kind=_enum(CrashKind, item.reason) or (CrashKind.CONTAINER_ERROR if item.reason else kind),
+        kind=_enum(IncidentKind, item.reason) or (IncidentKind.CONTAINER_ERROR if item.reason else kind),
         last_time=moment(item.last_time) or start,
         node=item.node,
         reason=item.reason,
