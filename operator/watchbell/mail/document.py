@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from watchbell.mail.attachment import Attachment
+
 
 class Tone(StrEnum):
     """The colour of a mail. Never its only signal: `Document.status` says the same in words."""
@@ -20,11 +22,12 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A finished subject and both bodies; lines end in LF."""
+    """A finished subject, both bodies and what is attached; lines end in LF."""
 
     subject: str
     text: str
     html: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
