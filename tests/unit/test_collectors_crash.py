@@ -7,6 +7,7 @@ import pytest
 from collectorrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
 from watchbell.api.enums import CrashKind
 from watchbell.collectors.crash import Quiet, Sight, detect, is_healthy, judge
+from watchbell.collectors.findings import Look
 from watchbell.collectors.pod import Pod, memory_limit, owner_of
 from watchbell.collectors.rules import CrashRules
 
@@ -125,30 +126,30 @@ NO_CRASHES = {
 @pytest.mark.parametrize("case", CRASHES)
 def test_a_crash_is_found(case):
     old, new, kinds = CRASHES[case]
-    assert [finding.kind for finding in detect(old, new, ALL, EPOCH)] == kinds
+    assert [finding.kind for finding in detect(old, new, ALL, EPOCH).findings] == kinds
 
 
 @pytest.mark.parametrize("case", NO_CRASHES)
 def test_what_is_no_crash_is_left_alone_and_says_why(case):
     old, new, quiet = NO_CRASHES[case]
-    assert detect(old, new, ALL, EPOCH) == ()
+    assert detect(old, new, ALL, EPOCH) == Look()
     before = old.status.container_statuses[0] if old else None
     assert judge(Sight(old, new, before, new.status.container_statuses[0], False, ALL, EPOCH)) == quiet
 
 
 def test_at_the_start_an_old_crash_is_baseline_and_a_fresh_one_is_news():
-    assert detect(None, after(lastState=OLD_END, restartCount=1), AT_START, EPOCH) == ()
-    (fresh,) = detect(None, after(lastState=ended(EPOCH), restartCount=1), AT_START, EPOCH)
+    assert detect(None, after(lastState=OLD_END, restartCount=1), AT_START, EPOCH) == Look()
+    (fresh,) = detect(None, after(lastState=ended(EPOCH), restartCount=1), AT_START, EPOCH).findings
     assert fresh.kind == ERROR
 
 
 def test_a_loop_that_stands_now_is_news_at_any_age():
-    (finding,) = detect(None, pod(looping(EPOCH - 9 * HOUR)), AT_START, EPOCH)
+    (finding,) = detect(None, pod(looping(EPOCH - 9 * HOUR)), AT_START, EPOCH).findings
     assert (finding.kind, finding.is_standing) == (LOOP, True)
 
 
 def test_while_a_pod_is_watched_an_end_is_news_whatever_the_nodes_clock_says():
-    assert detect(HEALTHY, after(state=OLD_END), AT_START, EPOCH)
+    assert detect(HEALTHY, after(state=OLD_END), AT_START, EPOCH).findings
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_while_a_pod_is_watched_an_end_is_news_whatever_the_nodes_clock_says():
     ],
 )
 def test_only_the_kinds_and_containers_of_the_policy_count(rules, found):
-    assert [finding.kind for finding in detect(HEALTHY, pod(looping(EPOCH)), rules, EPOCH)] == found
+    assert [finding.kind for finding in detect(HEALTHY, pod(looping(EPOCH)), rules, EPOCH).findings] == found
 
 
 def test_init_containers_are_told_apart():
@@ -171,19 +172,19 @@ def test_init_containers_are_told_apart():
         container(state={"waiting": {"reason": "PodInitializing"}}),
         status={"initContainerStatuses": [looping(EPOCH) | {"name": "fetch"}]},
     )
-    found = detect(None, broken, ALL, EPOCH)
+    found = detect(None, broken, ALL, EPOCH).findings
     assert {(item.container, item.is_init) for item in found} == {("fetch", True)}
 
 
 def test_each_container_of_a_pod_has_findings_of_its_own():
     both = pod(looping(EPOCH), container("reloader", state=ended(EPOCH, 2)))
-    found = {(item.container, item.kind) for item in detect(HEALTHY, both, ALL, EPOCH)}
+    found = {(item.container, item.kind) for item in detect(HEALTHY, both, ALL, EPOCH).findings}
     assert found == {("collector", ERROR), ("collector", LOOP), ("reloader", ERROR)}
 
 
 def test_a_finding_says_all_that_the_mail_needs():
     end = ended(EPOCH, 137, "OOMKilled", message="heap is full")
-    (finding,) = detect(HEALTHY, after(state=end, restartCount=4), ALL, EPOCH)
+    (finding,) = detect(HEALTHY, after(state=end, restartCount=4), ALL, EPOCH).findings
     assert (finding.pod, finding.node, finding.container) == ("gateway-0", "node-1", "collector")
     assert (finding.exit_code, finding.restarts, finding.memory_limit) == (137, 4, "512Mi")
     assert (finding.message, finding.seen_time) == ("heap is full", EPOCH)
@@ -246,10 +247,10 @@ def test_the_workload_is_known_without_a_call(seen, owner):
 def test_a_pod_without_limits_and_statuses_decodes():
     bare = pod(spec={"containers": [{"name": "collector"}]}, status={"containerStatuses": []})
     assert memory_limit(bare, "collector") == ""
-    assert detect(None, bare, ALL, EPOCH) == ()
+    assert detect(None, bare, ALL, EPOCH) == Look()
 
 
 def test_a_flood_of_text_in_a_termination_message_is_cut():
-    (finding,) = detect(HEALTHY, after(state=ended(EPOCH, message="x" * 100_000 + "end")), ALL, EPOCH)
+    (finding,) = detect(HEALTHY, after(state=ended(EPOCH, message="x" * 100_000 + "end")), ALL, EPOCH).findings
     assert len(finding.message) == 1024
     assert finding.message.endswith("end")

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from watchbell.api.enums import IncidentKind
 from watchbell.api.times import moment
-from watchbell.collectors.findings import Finding
+from watchbell.collectors.findings import Finding, Look
 from watchbell.collectors.pod import ContainerStatus, Pod, Terminated, memory_limit, owner_of, spec_of
 from watchbell.collectors.rules import CrashRules
 
@@ -54,7 +54,7 @@ class Sight:
         return tuple(end for end in (self.new.ended, self.new.ended_before) if end is not None)
 
 
-def detect(old: Pod | None, new: Pod, rules: CrashRules, now: datetime) -> tuple[Finding, ...]:
+def detect(old: Pod | None, new: Pod, rules: CrashRules, now: datetime) -> Look:
     """What is wrong in `new` and was not told by `old`; at most one finding for each container and kind.
 
     `old` None means: never seen before, so ends before `rules.news_since` are baseline. A crash loop that stands now is news at any age; whether it
@@ -70,7 +70,7 @@ def detect(old: Pod | None, new: Pod, rules: CrashRules, now: datetime) -> tuple
         judged = judge(Sight(old, new, before, status, is_init, rules, now))
         if not isinstance(judged, Quiet):
             found.extend(judged)
-    return tuple(found)
+    return Look(tuple(found))
 
 
 def judge(sight: Sight) -> tuple[Finding, ...] | Quiet:

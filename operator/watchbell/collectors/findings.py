@@ -54,3 +54,16 @@ class Finding:
     end_id: str = ""
     note: str = ""
     differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a pod, a node or a roll-out found.
+
+    `again_in_s`: when a threshold may be reached although nothing changes until then; None = only a change brings news. `doubtful` are what a
+    status alone cannot prove: they count once an Event confirms them (`podevents.probe_kill`).
+    """
+
+    findings: tuple[Finding, ...] = ()
+    again_in_s: float | None = None
+    doubtful: tuple[Finding, ...] = ()

@@ -218,7 +218,7 @@ class Collectors:
 
     def _judge(self, policy: Policy, old: Pod | None, new: Pod) -> None:
         now = self._now()
-        findings = detect(old, new, policy.rules_at(now) if old is None else policy.rules, now)
+        findings = detect(old, new, policy.rules_at(now) if old is None else policy.rules, now).findings
         if findings:
             for fingerprint in self._load.absorb(policy, findings):
                 self._cases.add(fingerprint)
