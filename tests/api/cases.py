@@ -27,6 +27,12 @@ BASES: dict[str, JsonObject] = {
         "fingerprint": "0123456789abcdef",
         "startTime": "2026-11-20T08:00:00Z",
     },
+    "AlertSilence": {
+        "matchers": [{"field": "Owner", "values": ["DaemonSet/otel"]}],
+        "endTime": "2026-11-20T10:00:00Z",
+        "comment": "Upgrade",
+    },
+    "EmailTemplate": {"subject": "Hello", "text": "Hello."},
 }
 
 ABSENT = object()

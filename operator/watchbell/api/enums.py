@@ -226,6 +226,14 @@ class MatchOperator(StrEnum):
     NOT_IN = "NotIn"
 
 
+class ConditionStatus(StrEnum):
+    """The status of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
 class Severity(StrEnum):
     """How bad an incident is."""
 

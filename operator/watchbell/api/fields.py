@@ -14,9 +14,9 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*\.?"
 _IPV6 = r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:\.[0-9]{1,3}){0,3}"
 # C0, DEL, C1, the line and paragraph separators and the characters that turn the direction of text: none may reach a header or a screen.
-_HIDDEN = r"\x00-\x1f\x7f-\x9f" + "\u2028-\u202e\u2066-\u2069"
-_LOCAL = rf"[^\s@<>()\[\]\\,;:\"{_HIDDEN}]{{1,64}}"
-_DOMAIN = rf"[^\s@<>()\[\]\\,;:\"_{_HIDDEN}]{{1,253}}"
+HIDDEN = r"\x00-\x1f\x7f-\x9f" + "\u2028-\u202e\u2066-\u2069"
+_LOCAL = rf"[^\s@<>()\[\]\\,;:\"{HIDDEN}]{{1,64}}"
+_DOMAIN = rf"[^\s@<>()\[\]\\,;:\"_{HIDDEN}]{{1,253}}"
 _ADDRESS = f"{_LOCAL}@{_DOMAIN}"
 
 Name = Annotated[
@@ -76,14 +76,14 @@ HttpsUrl = Annotated[
 
 def _line(field: str) -> Matches:
     return Matches(
-        f"[^{_HIDDEN}]*",
+        f"[^{HIDDEN}]*",
         f"{field} may not contain line breaks, control characters or characters that turn the direction of text",
     )
 
 
 def _mailbox(field: str) -> Matches:
     return Matches(
-        rf"{_ADDRESS}|[^<>{_HIDDEN}]{{0,130}}<{_ADDRESS}>",
+        rf"{_ADDRESS}|[^<>{HIDDEN}]{{0,130}}<{_ADDRESS}>",
         f"{field} must be an address such as ops@example.com or Ops <ops@example.com>",
     )
 

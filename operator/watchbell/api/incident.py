@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from watchbell.api import fields as f
-from watchbell.api.enums import IncidentKind, Severity, Transition
-from watchbell.api.markers import ListMap, immutable
+from watchbell.api.enums import DriftCheck, IncidentKind, Severity, Transition
+from watchbell.api.markers import ListAtomic, ListMap, immutable
 from watchbell.api.meta import Block, LocalRef, Resource, Spec, Status
 
 
@@ -48,12 +48,22 @@ class AffectedPod(Block):
     message: f.Text | None = Field(None, description="The kubelet's message, or the container's own last words.")
 
 
+class IncidentDifference(Block):
+    """One departure from the baseline. Values of variables never stand here."""
+
+    path: f.Text = Field(description="The field, such as containers[collector].image.")
+    check: DriftCheck = Field(description="The check that found it.")
+    expected: f.Paragraph = Field(description="What the baseline says.")
+    actual: f.Paragraph = Field(description="What is there.")
+
+
 class Notification(Block):
     """One time that people were told."""
 
     sequence: Annotated[int, Field(ge=0, le=2_147_483_647)] = Field(description="Its number, from 0.")
     transition: Transition = Field(description="Fired, Repeated, Escalated or Resolved.")
     message_ref: LocalRef | None = Field(None, description="The EmailMessage.")
+    severity: Severity | None = Field(None, description="How bad it was said to be.")
     time: AwareDatetime | None = Field(None, description="When it was decided.")
 
 
@@ -64,9 +74,20 @@ class CollectorIncidentStatus(Status):
         (), description="The pods, at most 50 of them."
     )
     affected_count: f.Count | None = Field(None, description="How many pods there are in all.")
+    worst: IncidentKind | None = Field(None, description="The worst kind so far; `spec.kind` is the first.")
+    severity: Severity | None = Field(None, description="How bad it is by now; `spec.severity` is how bad it began.")
     occurrences: f.Count | None = Field(None, description="How often it happened.")
+    flaps: f.Count | None = Field(None, description="How often it failed again after it had been healthy for a while.")
+    interval_seconds: f.Count | None = Field(
+        None,
+        description="The longest time between two failures; it holds back the end of an incident that comes and goes.",
+    )
     last_seen_time: AwareDatetime | None = Field(None, description="When it was last seen.")
     resolved_time: AwareDatetime | None = Field(None, description="When it was over.")
+    silenced_by: f.Word | None = Field(None, description="The AlertSilence that mutes it now.")
+    differences: Annotated[tuple[IncidentDifference, ...], Field(max_length=50), ListAtomic()] = Field(
+        (), description="For Drift: what is not as the baseline says, at most 50 entries."
+    )
     notifications: Annotated[tuple[Notification, ...], Field(max_length=64), ListMap("sequence")] = Field(
         (), description="Who was told what, and when; the last 64."
     )

@@ -11,7 +11,9 @@ from watchbell.api.message import EmailMessage
 from watchbell.api.meta import Resource
 from watchbell.api.names import GROUP
 from watchbell.api.policy import CollectorPolicy
+from watchbell.api.silence import AlertSilence
 from watchbell.api.smtptest import SmtpTest
+from watchbell.api.template import EmailTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +154,20 @@ KINDS: tuple[Kind, ...] = (
             Column("Reason", _of_condition("Ready", "reason")),
             Column("Pods", ".status.matchedPods", "integer"),
             Column("Crashing", ".status.crashingPods", "integer"),
+            Column("Drifted", ".status.driftedPods", "integer"),
             Column("Incidents", ".status.openIncidents", "integer"),
             AGE,
             Column("Message", _of_condition("Ready", "message"), is_wide=True),
         ),
         (
-            ("Ready", "The policy is enforced. A crash of a pod never lowers it."),
-            ("ResolvedRefs", "Every connector that a route names exists."),
-            ("Crashing", "True while a pod of the policy is crashing."),
+            ("Accepted", "The spec is valid and allowed here."),
+            ("Ready", "The policy is enforced. A crash or drift of a pod never lowers it."),
+            (
+                "ResolvedRefs",
+                "Everything that the policy names was found: connectors, templates, recipients, the workloads of pods, pinned containers.",
+            ),
+            ("Crashing", "True while an incident of a crash is open. It never lowers Ready."),
+            ("Drifted", "True while a workload is not as the baseline says. It never lowers Ready."),
             ("Reconciling", "Only while True: the operator is still at it, or tries again."),
             ("Stalled", "Only while True: nothing gets better until somebody changes something."),
         ),
@@ -184,11 +192,53 @@ KINDS: tuple[Kind, ...] = (
         ),
         (
             ("Resolved", "True once the fault is over."),
-            ("Silenced", "True while nobody is told."),
-            ("Notified", "The mails of the last notification are in the outbox."),
+            ("Silenced", "True while an AlertSilence mutes it."),
+            ("Notified", "The mails of the last notification are in the outbox. False: why nobody is told now."),
         ),
         "collectorincident.yaml",
         ("colinc",),
         selectable=(".status.resolvedTime",),
+    ),
+    Kind(
+        "AlertSilence",
+        "alertsilences",
+        "alertsilence",
+        AlertSilence,
+        (
+            Column("Active", _of_condition("Active", "status")),
+            Column("Reason", _of_condition("Active", "reason")),
+            Column("Starts", ".spec.startTime"),
+            Column("Ends", ".spec.endTime"),
+            AGE,
+            Column("Comment", ".spec.comment", is_wide=True),
+            Column("By", ".spec.createdBy", is_wide=True),
+            Column("Incidents", ".status.matchedIncidents", "integer", is_wide=True),
+        ),
+        (
+            ("Accepted", "The spec is valid."),
+            ("Active", "True while it mutes alerts. False: it has not begun, or is over."),
+            ("Stalled", "Only while True: nothing gets better until somebody changes something."),
+        ),
+        "alertsilence.yaml",
+        ("asil",),
+    ),
+    Kind(
+        "EmailTemplate",
+        "emailtemplates",
+        "emailtemplate",
+        EmailTemplate,
+        (
+            Column("Ready", _of_condition("Ready", "status")),
+            Column("Reason", _of_condition("Ready", "reason")),
+            AGE,
+            Column("Subject", ".spec.subject", is_wide=True),
+            Column("Message", _of_condition("Ready", "message"), is_wide=True),
+        ),
+        (
+            ("Ready", "The template was rendered against samples."),
+            ("Stalled", "Only while True: nothing gets better until somebody changes something."),
+        ),
+        "emailtemplate.yaml",
+        ("etpl",),
     ),
 )

@@ -100,18 +100,22 @@ class ListSet:
 
 @dataclass(frozen=True, slots=True)
 class ListMap:
-    """`x-kubernetes-list-type: map`: each item is found by `key`, which must be required and unique."""
+    """`x-kubernetes-list-type: map`: each item is found by `key` (and `second`, if set), which must be required and unique together."""
 
     key: str
+    second: str = ""
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-        key = self.key
-        return core_schema.no_info_after_validator_function(
-            _each_once(lambda item: getattr(item, key)), handler(source)
-        )
+        key, second = self.key, self.second
+
+        def identity(item: object) -> Hashable:
+            return (getattr(item, key), getattr(item, second)) if second else getattr(item, key)
+
+        return core_schema.no_info_after_validator_function(_each_once(identity), handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        return handler(schema) | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
+        keys = [self.key, self.second] if self.second else [self.key]
+        return handler(schema) | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys}
 
 
 @dataclass(frozen=True, slots=True)

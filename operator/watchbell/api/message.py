@@ -3,12 +3,12 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbell.api import fields as f
 from watchbell.api.connector import ConnectorRef
 from watchbell.api.enums import OnUncertain, Priority
-from watchbell.api.markers import InCode, ListMap, Rule, immutable
+from watchbell.api.markers import InCode, ListMap, Matches, Rule, immutable
 from watchbell.api.meta import Block, Resource, Spec, Status
 from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ReplyToList, ToList
 
@@ -39,6 +39,34 @@ class Body(Block):
     html: Annotated[str, Field(min_length=1, max_length=524_288)] | None = Field(None, description="HTML.")
 
 
+FileName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=120),
+    Matches(
+        rf"[^\s.{f.HIDDEN}\"\\/:*?<>|](?:[^{f.HIDDEN}\"\\/:*?<>|]*[^\s{f.HIDDEN}\"\\/:*?<>|])?",
+        "filename must be a plain file name: no path, no quotes, no dot or space at its beginning",
+    ),
+]
+ContentType = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=127),
+    Matches(
+        r"(?i:text|application)/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,62}",
+        "contentType must be a text/... or application/... type such as text/csv, without parameters",
+    ),
+]
+
+
+class MessageAttachment(Block):
+    """A file of text; it goes out as UTF-8."""
+
+    filename: FileName = Field(description="Its name, once in the message.")
+    content_type: ContentType = Field(description="Its type, such as text/csv.")
+    text: Annotated[str, Field(max_length=524_288)] = Field(
+        description="Its content. An object of more than about a MiB in all is refused by the API server."
+    )
+
+
 class EmailMessageSpec(Spec):
     """What to send. It cannot be changed: to hold it suspend the connector, to cancel it delete the object."""
 
@@ -56,6 +84,9 @@ class EmailMessageSpec(Spec):
     reply_to: Annotated[ReplyToList, InCode("the connector's")] = Field((), description="Where answers go.")
     subject: f.Subject = Field(description="The subject, one line.")
     body: Body = Field(description="The content.")
+    attachments: Annotated[tuple[MessageAttachment, ...], Field(max_length=10), ListMap("filename")] = Field(
+        (), description="Files that go with it."
+    )
     priority: Priority = Field(Priority.NORMAL, description="Which messages of one connector go first.")
     not_before_time: AwareDatetime | None = Field(None, description="Not to be sent before.")
     active_deadline_seconds: Annotated[int, Field(strict=True, ge=1, le=2_592_000)] = Field(

@@ -37,7 +37,7 @@ class Reason(StrEnum):
     )
 
     # Condition ResolvedRefs
-    RESOLVED_REFS = "ResolvedRefs", "Every Secret and ConfigMap that is named was found and is usable."
+    RESOLVED_REFS = "ResolvedRefs", "Everything that is named was found and is usable."
     SECRET_NOT_FOUND = "SecretNotFound", "The Secret does not exist (yet)."
     SECRET_KEY_MISSING = "SecretKeyMissing", "The Secret lacks a key that is needed."
     SECRET_FORBIDDEN = "SecretForbidden", "The operator may not read the Secret."
@@ -203,3 +203,37 @@ class Reason(StrEnum):
     MESSAGES_CREATED = "MessagesCreated", "The mails of this notification are in the outbox."
     NOTIFICATION_PENDING = "NotificationPending", "A notification is due and not yet in the outbox."
     NO_ROUTE = "NoRoute", "No route of the policy takes this incident."
+    NAMESPACE_SELECTOR_NOT_ALLOWED = (
+        "NamespaceSelectorNotAllowed",
+        "`namespaceSelector` works only in the namespaces of the operator's --policy-namespaces.",
+    )
+    OWNERS_FORBIDDEN = "OwnersForbidden", "The operator may not read the workloads that pods are compared with."
+    RECIPIENTS_NOT_FOUND = "RecipientsNotFound", "A `toFrom` names recipients that cannot be read."
+    TEMPLATE_NOT_FOUND = "TemplateNotFound", "A route names an EmailTemplate that does not exist."
+    TEMPLATE_FAILED = (
+        "TemplateFailed",
+        "An EmailTemplate of a route cannot be rendered; the built-in one takes its place.",
+    )
+    BASELINE_CONTAINER_NOT_FOUND = "BaselineContainerNotFound", "The pinned baseline names a container that no pod has."
+    NO_DRIFT = "NoDrift", "Every pod of the policy is as the baseline says."
+    PODS_DRIFTED = "PodsDrifted", "At least one workload of the policy is not as the baseline says."
+    BACK_TO_BASELINE = "BackToBaseline", "Everything is as the baseline says again."
+    WAITING = "Waiting", "The mail waits for more of the same: `waitSeconds`."
+    HELD_FOR_DIGEST = (
+        "HeldForDigest",
+        "A mail went out a short while ago; this goes into the digest at the period's end.",
+    )
+    THROTTLED = "Throttled", "The budget of `messagesPerHour` is used up; this goes into the next digest."
+    SILENCED = "Silenced", "An AlertSilence mutes it."
+    NOT_SILENCED = "NotSilenced", "No AlertSilence mutes it."
+    ACKNOWLEDGED = "Acknowledged", "Somebody has acknowledged it; no more reminders."
+    INHIBITED = "Inhibited", "A worse incident of the same workload or node is open and explains it."
+
+    # AlertSilence
+    SILENCE_PENDING = "Pending", "The silence has not begun."
+    SILENCE_ACTIVE = "Active", "The silence mutes alerts now."
+    SILENCE_EXPIRED = "Expired", "The silence is over."
+
+    # EmailTemplate
+    RENDERED = "Rendered", "The template was rendered against samples."
+    RENDER_FAILED = "RenderFailed", "The template cannot be rendered; the condition says where and why."

@@ -32,12 +32,24 @@ def _count(block: _Addressed) -> int:
 
 _SIZE = " + ".join(f"(has(self.{field}) ? size(self.{field}) : 0)" for field in ("to", "cc", "bcc"))
 
+_NOT_TOO_MANY = Rule(
+    f"{_SIZE} <= {MAX_RECIPIENTS}",
+    f"to, cc and bcc may not name more than {MAX_RECIPIENTS} recipients together",
+    ".to",
+    lambda block: _count(block) <= MAX_RECIPIENTS,
+)
+
 RECIPIENT_RULES = (
     Rule(f"{_SIZE} > 0", "to, cc or bcc must name at least one recipient", ".to", lambda block: _count(block) > 0),
+    _NOT_TOO_MANY,
+)
+
+ROUTE_RECIPIENT_RULES = (
     Rule(
-        f"{_SIZE} <= {MAX_RECIPIENTS}",
-        f"to, cc and bcc may not name more than {MAX_RECIPIENTS} recipients together",
+        f"{_SIZE} > 0 || (has(self.toFrom) && size(self.toFrom) > 0)",
+        "to, cc, bcc or toFrom must name at least one recipient",
         ".to",
-        lambda block: _count(block) <= MAX_RECIPIENTS,
+        lambda route: _count(route) > 0 or bool(route.to_from),
     ),
+    _NOT_TOO_MANY,
 )
