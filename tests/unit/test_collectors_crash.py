@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collectorrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
+from podrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
 from watchbell.api.enums import CrashKind
 from watchbell.collectors.crash import Quiet, Sight, detect, is_healthy, judge
 from watchbell.collectors.findings import Look

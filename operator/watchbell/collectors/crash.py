@@ -13,7 +13,7 @@ from enum import StrEnum
 from watchbell.api.enums import IncidentKind
 from watchbell.api.times import moment
 from watchbell.collectors.findings import Finding, Look
-from watchbell.collectors.pod import ContainerStatus, Pod, Terminated, memory_limit, owner_of, spec_of
+from watchbell.collectors.pod import ContainerStatus, Pod, Terminated, is_sidecar, memory_limit, owner_of
 from watchbell.collectors.rules import CrashRules
 
 CRASH_LOOP = "CrashLoopBackOff"
@@ -203,13 +203,8 @@ def is_healthy(pod: Pod, container: str, since: datetime) -> bool:
     for status, is_init in _statuses(pod):
         if status.name != container:
             continue
-        if is_init and not _is_sidecar(pod, container):
+        if is_init and not is_sidecar(pod, container):
             return status.ended is not None and status.ended.exit_code == 0
         started = moment(status.state.running.started_at) if status.state and status.state.running else None
         return status.ready and started is not None and started <= since
     return False
-
-
-def _is_sidecar(pod: Pod, container: str) -> bool:
-    spec = spec_of(pod, container)
-    return spec is not None and spec.restart_policy == "Always"

@@ -1,14 +1,18 @@
 """A pod as far as alerts need it: the shape into which the informer decodes, and plain questions about it.
 
-Before: bytes of a list or watch. After: `crash` judges what changed. Only the fields below are ever kept; ten thousand pods must fit
-into some 50 MiB, so structs are outside of the garbage collector's view (`gc=False`: they form no cycles) and words that repeat from pod
-to pod (images, nodes, container names, owners) are stored once.
+Before: bytes of a list or watch. After: `crash` judges what changed, `drift` what it is made of. Only the fields below are ever kept; ten thousand
+pods must fit into some 50 MiB, so structs are outside of the garbage collector's view (`gc=False`: they form no cycles), what a template says is one
+`Shape` for all its pods, and words that repeat from pod to pod (images, nodes, owners) are stored once.
 """
 
+from collections.abc import Mapping
 from sys import intern
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
+
+from watchbell.collectors.shape import NOTHING, SIDECAR, ContainerShape, ShapedSpec, annotations_of, labels_of
 
 MESSAGE_MAX_CHARACTERS = 1024
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
@@ -16,6 +20,26 @@ BARE = "Pod"
 """The owner's kind of a pod that has none but itself."""
 OWNER_KIND_MAX = 63
 OWNER_NAME_MAX = 253
+HASH_LABEL = "pod-template-hash"
+"""A Deployment's controller puts it on the pods of each of its ReplicaSets."""
+MAIN_ANNOTATION = "kubectl.kubernetes.io/default-container"
+GOOD_CONDITIONS = frozenset({"PodScheduled", "Initialized", "ContainersReady", "Ready", "PodReadyToStartContainers"})
+"""Conditions that every healthy pod has as True, five times ten thousand."""
+NONE: Mapping[str, str] = MappingProxyType({})
+KEPT_MAX = 4096
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """Equal values as one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[T, T] = {}
+
+    def same(self, value: T) -> T:
+        if len(self._known) > KEPT_MAX:
+            self._known.clear()
+        return self._known.setdefault(value, value)
 
 
 class Terminated(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
@@ -43,6 +67,10 @@ class Waiting(msgspec.Struct, rename="camel", gc=False):
 
     reason: str | None = None
     message: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.message is not None and len(self.message) > MESSAGE_MAX_CHARACTERS:
+            self.message = self.message[:MESSAGE_MAX_CHARACTERS]
 
 
 class Running(msgspec.Struct, rename="camel", gc=False):
@@ -91,29 +119,16 @@ class ContainerStatus(msgspec.Struct, rename="camel", gc=False):
         return (self.state.waiting.reason or "") if self.state and self.state.waiting else ""
 
 
-class OwnerReference(msgspec.Struct, rename="camel", gc=False):
-    """Whose pod it is."""
+class OwnerReference(msgspec.Struct, rename="camel", frozen=True, gc=False):
+    """Whose pod it is. `kind` and `name` are as somebody wrote them: the API server checks neither."""
 
     kind: str = ""
     name: str = ""
     controller: bool = False
 
-    def __post_init__(self) -> None:
-        # The API server checks neither; an incident holds no more than this of them.
-        self.kind, self.name = intern(self.kind[:OWNER_KIND_MAX]), intern(self.name[:OWNER_NAME_MAX])
-
-
-class PodLabels(msgspec.Struct, gc=False):
-    """The one label that is read: a Deployment's controller puts it on the pods of each of its ReplicaSets."""
-
-    pod_template_hash: str = msgspec.field(name="pod-template-hash", default="")
-
-    def __post_init__(self) -> None:
-        self.pod_template_hash = intern(self.pod_template_hash)
-
 
 class Metadata(msgspec.Struct, rename="camel", gc=False):
-    """The object's identity and its way out."""
+    """The object's identity, its way out, and its marks. Labels and annotations are shared mappings: read only."""
 
     name: str = ""
     namespace: str = ""
@@ -122,65 +137,76 @@ class Metadata(msgspec.Struct, rename="camel", gc=False):
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
-    labels: PodLabels | None = None
     owner_references: tuple[OwnerReference, ...] = ()
+    raw_labels: msgspec.Raw = msgspec.field(name="labels", default=NOTHING)
+    raw_annotations: msgspec.Raw = msgspec.field(name="annotations", default=NOTHING)
+    labels: Mapping[str, str] = msgspec.field(name="$labels", default_factory=lambda: NONE)
+    annotations: Mapping[str, str] = msgspec.field(name="$annotations", default_factory=lambda: NONE)
 
     def __post_init__(self) -> None:
         self.namespace = intern(self.namespace)
-        if self.labels is not None and not self.labels.pod_template_hash:
-            self.labels = None
+        if self.raw_labels is not NOTHING:
+            self.labels, self.raw_labels = labels_of(self.raw_labels), NOTHING
+        if self.raw_annotations is not NOTHING:
+            self.annotations, self.raw_annotations = annotations_of(self.raw_annotations), NOTHING
+        if self.owner_references:
+            self.owner_references = _OWNERS.same(self.owner_references)
 
 
-class Limits(msgspec.Struct, gc=False):
-    """Resource limits; a quantity is text, or a bare number in hand-written objects."""
-
-    memory: str | int = ""
-
-    def __post_init__(self) -> None:
-        self.memory = intern(str(self.memory))
-
-
-class Resources(msgspec.Struct, gc=False):
-    """What a container may use."""
-
-    limits: Limits | None = None
-
-
-class Container(msgspec.Struct, rename="camel", gc=False):
-    """A container as the spec wants it. `restart_policy` Always on an init container makes it a sidecar (KEP-753)."""
-
-    name: str = ""
-    restart_policy: str | None = None
-    resources: Resources | None = None
-
-    def __post_init__(self) -> None:
-        self.name = intern(self.name)
-        if self.resources is not None and self.resources.limits is None:
-            self.resources = None
-
-
-class PodSpec(msgspec.Struct, rename="camel", gc=False):
-    """Where it runs and what of."""
+class PodSpec(ShapedSpec, rename="camel", gc=False):
+    """Where it runs and what of; `shape` is what its template decides."""
 
     node_name: str = ""
     restart_policy: str = "Always"
-    containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.node_name, self.restart_policy = intern(self.node_name), intern(self.restart_policy)
 
 
+class PodCondition(msgspec.Struct, rename="camel", gc=False):
+    """One condition (core/v1 PodCondition)."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
 class PodStatus(msgspec.Struct, rename="camel", gc=False):
-    """What the kubelet says. `reason` is set where the pod as a whole was ended (Evicted, NodeShutdown, …)."""
+    """What the kubelet says. `reason` is set where the pod as a whole was ended (Evicted, NodeShutdown, …).
+
+    Of the kubelet's and the scheduler's conditions only those stay that are not True: a healthy pod keeps none. Ephemeral containers are left out:
+    how somebody's debug session ends is no news.
+    """
 
     phase: str = ""
     reason: str | None = None
+    message: str | None = None
+    conditions: tuple[PodCondition, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
     def __post_init__(self) -> None:
         self.phase = intern(self.phase)
+        if self.message is not None:
+            self.message = self.message[:MESSAGE_MAX_CHARACTERS]
+        if self.conditions:
+            kept = [one for one in self.conditions if one.status != "True" or one.type not in GOOD_CONDITIONS]
+            for condition in kept:
+                condition.message = condition.message[:MESSAGE_MAX_CHARACTERS]
+            self.conditions = tuple(kept)
+
+    def condition(self, type_: str) -> PodCondition | None:
+        """The condition of that type; of those in GOOD_CONDITIONS only one that is not True."""
+        for condition in self.conditions:
+            if condition.type == type_:
+                return condition
+        return None
+
+
+_OWNERS: _Kept[tuple[OwnerReference, ...]] = _Kept()
 
 
 class Pod(msgspec.Struct, gc=False):
@@ -217,26 +243,38 @@ def owner_of(pod: Pod) -> Owner:
     controller = next((owner for owner in pod.metadata.owner_references if owner.controller), None)
     if controller is None:
         return Owner(BARE, pod.metadata.name)
-    labels = pod.metadata.labels
-    suffix = f"-{labels.pod_template_hash}" if labels is not None else ""
-    if controller.kind == "ReplicaSet" and suffix and controller.name.endswith(suffix):
-        return Owner("Deployment", controller.name.removesuffix(suffix))
-    return Owner(controller.kind, controller.name)
+    # An incident holds no more than this of what somebody wrote.
+    kind, name = controller.kind[:OWNER_KIND_MAX], controller.name[:OWNER_NAME_MAX]
+    template_hash = pod.metadata.labels.get(HASH_LABEL)
+    if kind == "ReplicaSet" and template_hash and name.endswith(f"-{template_hash}"):
+        return Owner("Deployment", name[: -len(template_hash) - 1])
+    return Owner(kind, name)
 
 
-def spec_of(pod: Pod, container: str) -> Container | None:
+def spec_of(pod: Pod, container: str) -> ContainerShape | None:
     """The container's part of the spec."""
-    for candidate in (*pod.spec.containers, *pod.spec.init_containers):
-        if candidate.name == container:
-            return candidate
-    return None
+    return pod.spec.shape.find(container)
 
 
 def memory_limit(pod: Pod, container: str) -> str:
     """The memory limit as the spec writes it (`512Mi`); empty when there is none."""
     spec = spec_of(pod, container)
-    limits = spec.resources.limits if spec and spec.resources else None
-    return str(limits.memory) if limits else ""
+    return spec.memory_limit if spec else ""
+
+
+def main_container(pod: Pod) -> str:
+    """The container that the pod is there for: the one that kubectl takes by default, else the spec's first; empty for none."""
+    named = pod.metadata.annotations.get(MAIN_ANNOTATION, "")
+    containers = pod.spec.containers
+    if named and any(container.name == named for container in containers):
+        return named
+    return containers[0].name if containers else ""
+
+
+def is_sidecar(pod: Pod, container: str) -> bool:
+    """Whether an init container goes on running beside the others (KEP-753)."""
+    spec = spec_of(pod, container)
+    return spec is not None and spec.restart_policy == SIDECAR
 
 
 def status_of(pod: Pod, container: str) -> ContainerStatus | None:
