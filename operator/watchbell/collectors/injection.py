@@ -72,8 +72,10 @@ _APPENDED = {
     "DOTNET_STARTUP_HOOKS": re.compile(r":?/otel-auto-instrumentation-dotnet[\w./-]*\.dll"),
     "DOTNET_ADDITIONAL_DEPS": re.compile(r":?/otel-auto-instrumentation-dotnet[\w./-]*"),
     "DOTNET_SHARED_STORE": re.compile(r":?/otel-auto-instrumentation-dotnet[\w./-]*"),
-    "OTEL_RESOURCE_ATTRIBUTES": re.compile(r",?(?:k8s|service|container)\.[\w.]+=(?:\$\([A-Z_]+\)[^,]*|[^,]*)(?=,|$)"),
+    "OTEL_RESOURCE_ATTRIBUTES": re.compile(r",?(?:k8s\.[\w.]+|service\.(?:instance\.id|namespace|version))=[^,]*"),
 }
+_WRAPPERS = (("/vault/vault-env",), ("/op/bin/op", "run", "--"))
+"""Programs that a webhook (bank-vaults, 1Password) puts before the container's own command to fill its env with secrets."""
 
 
 def is_injected_container(name: str) -> bool:
@@ -90,3 +92,11 @@ def without_appended(name: str, value: str) -> str:
     """The value as the template says it: what a webhook is known to append to a variable of this name is taken off."""
     pattern = _APPENDED.get(name)
     return pattern.sub("", value).lstrip(":,") if pattern is not None else value
+
+
+def unwrapped(command: tuple[str, ...], args: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Command and arguments behind a known wrapper, as one line; None when there is no wrapper."""
+    for wrapper in _WRAPPERS:
+        if command[: len(wrapper)] == wrapper:
+            return (*command[len(wrapper) :], *args)
+    return None

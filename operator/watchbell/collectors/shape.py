@@ -66,13 +66,17 @@ class Access(StrEnum):
 
 
 class ConfigUse(msgspec.Struct, frozen=True, gc=False):
-    """One container reads one object. `kind` is ConfigMap or Secret; `where` the mount path or the variable's name (the prefix for EnvFrom)."""
+    """One container reads one object. `kind` is ConfigMap or Secret; `where` the mount path or the variable's name (the prefix for EnvFrom).
+
+    `key` is the one entry of it that is read, empty for all (or not known).
+    """
 
     kind: str
     name: str
     container: str
     access: Access
     where: str = ""
+    key: str = ""
 
 
 class ContainerShape(msgspec.Struct, frozen=True, gc=False):
@@ -370,7 +374,9 @@ def _env_uses(raw: _Container) -> Iterable[ConfigUse]:
         source = variable.value_from or {}
         for key, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
             if key in source:
-                yield ConfigUse(kind, str(source[key].get("name", "")), raw.name, Access.ENV, variable.name)
+                reference = source[key]
+                target, entry = str(reference.get("name", "")), str(reference.get("key", ""))
+                yield ConfigUse(kind, target, raw.name, Access.ENV, variable.name, entry)
 
 
 def _build_containers(data: bytes) -> _Parts:
@@ -453,6 +459,7 @@ def _composed(parts: _Parts, volumes: _Volumes, service_account: str, host: str)
             container,
             Access.SUB_PATH if mount.sub_path or mount.sub_path_expr else Access.MOUNT,
             mount.mount_path,
+            mount.sub_path,
         )
         for container, mount in parts.mounts
         for volume, kind, name in volumes
