@@ -185,6 +185,15 @@ def test_a_start_is_kept_and_what_was_told_is_read_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "counts"), [("2026-11-21T12:59:59Z", False), ("2026-11-21T13:00:00Z", True), ("?", False)]
+)
+def test_a_mail_from_before_the_end_was_about_an_earlier_end(told: str, counts: bool) -> None:
+    read = read_silence(body(endTime="2026-11-21T13:00:00.7Z") | {"status": {"endedMessageTime": told}})
+    assert isinstance(read, Silence)
+    assert (read.ended_told is not None) is counts
+
+
+@pytest.mark.parametrize(
     ("spec", "path"),
     [
         ({"matchers": []}, "spec.matchers"),

@@ -45,7 +45,7 @@ LOOK_AGAIN_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a silence does: incidents that it mutes now, and tellings that it has held back."""
+    """What a silence does: incidents that it mutes now, and tellings that it has held back so far."""
 
     matched_incidents: int = 0
     held_back: int = 0
@@ -155,8 +155,8 @@ class Hush:
     def told(self, key: SilenceKey) -> None:
         """The mail about its end is in the outbox, or there was nothing to tell."""
         silence = self.find(*key)
-        if silence is not None and silence.ended_told is None:
-            self._told.setdefault(silence.uid, self._now())
+        if silence is not None and silence in self.ended(key[0]):
+            self._told[silence.uid] = self._now()
             self._queue.add(key)
 
     def counted(self, key: SilenceKey) -> None:
@@ -244,14 +244,19 @@ class Hush:
             "conditions": merge(existing, conditions, meta.generation, now),
         }
         if silence is not None:
-            status |= self._figures(silence)
+            status |= self._figures(silence, current)
         ref = ObjectRef(API_VERSION, KIND, meta.name, meta.namespace, meta.uid)
         await write_status(self._client, SILENCES, ref, status, current, manager=MANAGER)
 
-    def _figures(self, silence: Silence) -> dict[str, Any]:
+    def _figures(self, silence: Silence, current: Mapping[str, Any]) -> dict[str, Any]:
+        """What was held back only grows: a process that just started knows less than the one before it wrote."""
         tally = self._tally(silence.key)
+        before = current.get("heldBack")
         told = stamp_if_any(silence.ended_told or self._told.get(silence.uid))
-        figures = {"matchedIncidents": tally.matched_incidents, "heldBack": tally.held_back}
+        figures = {
+            "matchedIncidents": tally.matched_incidents,
+            "heldBack": max(tally.held_back, before if isinstance(before, int) else 0),
+        }
         return figures | ({"endedMessageTime": told} if told else {})
 
 

@@ -141,8 +141,14 @@ def read_silence(body: Mapping[str, Any]) -> Silence | tuple[Problem, ...]:
         end=spec.end_time,
         comment=spec.comment,
         created_by=spec.created_by or "",
-        ended_told=moment((body.get("status") or {}).get("endedMessageTime")),
+        ended_told=_told(body.get("status") or {}, spec.end_time),
     )
+
+
+def _told(status: Mapping[str, Any], end: datetime) -> datetime | None:
+    """When this end was told; a mail from before it was about an earlier end, and the silence was made longer since."""
+    told = moment(status.get("endedMessageTime"))
+    return told if told is not None and told >= end.replace(microsecond=0) else None
 
 
 def _fits(field: SilenceField, value: str, name: str) -> bool:
