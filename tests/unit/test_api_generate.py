@@ -114,6 +114,8 @@ def test_finished_objects_can_be_kept_out_of_memory():
         "EmailMessage": [".status.completionTime", ".spec.connectorRef.name"],
         "CollectorPolicy": [],
         "CollectorIncident": [".status.resolvedTime"],
+        "AlertSilence": [],
+        "EmailTemplate": [],
     }
 
 

@@ -45,16 +45,25 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 def plain_problems(error: ValidationError) -> tuple[Problem, ...]:
     """Every problem outside of status, in the order of the fields."""
+    details = error.errors(include_url=False, include_input=False)
     return tuple(
         Problem(_path(detail), _sentence(detail["type"], detail.get("ctx", {}), detail["msg"]))
-        for detail in error.errors(include_url=False, include_input=False)
-        if detail["loc"][:1] != ("status",)
+        for detail in details
+        if detail["loc"][:1] != ("status",) and not _is_echo(detail, details)
     )
 
 
 def json_path(parts: Sequence[str | int]) -> str:
     """`("spec", "routes", 0, "to")` → `spec.routes[0].to`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).removeprefix(".")
+
+
+def _is_echo(detail: ErrorDetails, details: Sequence[ErrorDetails]) -> bool:
+    """A list of only wrong items is called empty by pydantic, which counts the right ones."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in details
+    )
 
 
 def _path(detail: ErrorDetails) -> str:
