@@ -14,6 +14,7 @@ from watchbell.api.message import EmailMessage
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
+from watchbell.mail.attachment import Attachment
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
 from watchbell.outbox.outlet import ConnectorRef, Outlet
 from watchbell.outbox.retry import deadline
@@ -41,6 +42,7 @@ class Letter:
     text: str
     html: str
     thread: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def _letter(
         text=spec.body.text or "",
         html=spec.body.html or "",
         thread=(meta.annotations or {}).get(ANNOTATION_THREAD, ""),
+        attachments=tuple(Attachment(item.filename, item.content_type, item.text) for item in spec.attachments),
     )
 
 
@@ -163,11 +166,18 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
         importance=Importance(letter.priority.value),
         list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
         extra_headers=headers,
+        attachments=letter.attachments,
     )
     built = build(draft)
     if isinstance(built, MessageProblem):
-        return Flaw(_FIELDS.get(built.field, f"spec.{built.field}"), built.message, built.field not in _FIELDS)
+        return _flaw(built)
     return Composed(mail_from, built, identifier)
+
+
+def _flaw(problem: MessageProblem) -> Flaw:
+    """What the message holds is the message's flaw, everything else the connector's."""
+    is_own = problem.field in _FIELDS or problem.field.startswith("attachments")
+    return Flaw(_FIELDS.get(problem.field, f"spec.{problem.field}"), problem.message, not is_own)
 
 
 def _list_id(connector: str, cluster_name: str) -> str:
