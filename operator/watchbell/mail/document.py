@@ -1,7 +1,7 @@
 """What a built-in mail says, before it is text or HTML: a title, a summary, and blocks in reading order.
 
-Before: `crash` and `trial` decide what to say. After: `plain` and `page` write the same document twice, so the text part is complete by construction.
-All strings here are already fit to be shown (`untrusted`), none is escaped for HTML.
+Before: `crash`, `drift`, `digest` and `trial` decide what to say. After: `plain` and `page` write the same document
+twice, so the text part is complete by construction. All strings here are already fit to be shown (`untrusted`), none is escaped for HTML.
 """
 
 from dataclasses import dataclass
@@ -48,20 +48,52 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing of a list, in two lines: what and where on the left, how bad and when on the right."""
+    """One thing of a list, in two lines: what and where on the left, how bad and when on the right; `note` is a third line below.
+
+    An empty `name` goes on with the thing above: it has one more trouble.
+    """
 
     name: str
     place: str
     state: str
     when: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A table of alike things; `more` of them are not in it."""
+    """A table of alike things; `more` of them are not in it. `tone` colours the heading of a group in a mail that has several."""
 
     title: str
     rows: tuple[Item, ...]
+    more: int = 0
+    tone: Tone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a value; `is_other`: this is what differs."""
+
+    text: str
+    is_other: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What should be there and what is, at one path."""
+
+    path: str
+    what: str
+    expected: tuple[Span, ...]
+    actual: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Differences one below the other, as a phone shows them best; `more` of them are not in it."""
+
+    title: str
+    rows: tuple[Change, ...]
     more: int = 0
 
 
@@ -89,7 +121,7 @@ class Links:
     rows: tuple[tuple[str, str], ...]
 
 
-Block = Paragraph | Facts | Items | Listing | Commands | Links
+Block = Paragraph | Facts | Items | Changes | Listing | Commands | Links
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
-"""What is known of an incident, and the parts of a mail that show what failed pods left behind: the list of them and the end of a log.
+"""The parts of a mail that show what failed pods left behind: what changed, the end of a log, warnings of Kubernetes, and the list of pods.
 
-Before: the collectors, who fill in the facts. After: `crash`, which decides what a mail says.
+Before: `facts`. After: `crash`, which decides in which order a mail says it.
 
 Bounds, so that no pod can make a mail that Gmail clips (102 KB): 50 pods with 16 KB of names, 40 log lines of 300 characters and 16 KB in all,
-names as `untrusted`.
+10 events and 10 changes of 300 characters, names as `untrusted`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from watchbell.mail.document import Block, Item, Items, Listing, count, span
-from watchbell.mail.exits import exit_label
+from watchbell.mail.document import Block, Item, Items, Listing, Paragraph, count, span
+from watchbell.mail.exits import exit_label, exit_meaning
+from watchbell.mail.facts import CrashFacts, PodFacts
+from watchbell.mail.incident import sentence, total_pods
+from watchbell.mail.kinds import About, KindWords
 from watchbell.mail.redaction import redact
 from watchbell.mail.untrusted import name, visible
 
@@ -21,65 +24,51 @@ MAX_LOG_LINES = 40
 MAX_LOG_LINE_CHARACTERS = 300
 MAX_LOG_BYTES = 16_000
 MAX_REDACTED_CHARACTERS = 64 * 1024
+MAX_EVENTS = 10
+MAX_CHANGES = 10
+_LAST_MESSAGE_LINES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class PodFacts:
-    """One affected pod as its status told; `last_time` is when the container last ended, `memory_limit` a quantity such as `512Mi`."""
-
-    name: str
-    node: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str = ""
-    restarts: int = 0
-    last_time: datetime | None = None
-    message: str = ""
-    memory_limit: str = ""
-    is_never_restarted: bool = False
+def meaning(facts: CrashFacts, kind: KindWords) -> tuple[Block, ...]:
+    """Each different explanation once, at most four: of the exit codes for a container that ended, else of the kind."""
+    own = visible(facts.exit_meaning, 500)
+    ended = facts.pods[:MAX_PODS] if kind.about is About.CONTAINER else ()
+    found = (
+        [own]
+        if own
+        else [exit_meaning(pod.exit_code, pod.signal, pod.reason, visible(pod.memory_limit, 32)) for pod in ended]
+    )
+    sentences = tuple(dict.fromkeys(text for text in (*kind.usually, *found) if text))[:4]
+    return (Paragraph("What that usually means", sentences),) if sentences else ()
 
 
-@dataclass(frozen=True, slots=True)
-class CrashFacts:
-    """All that the mails of one incident say. Every text may be hostile. `now` is when the mail is written, for a resolved one when it was resolved.
+def last_message(facts: CrashFacts, *, is_own: bool) -> tuple[Block, ...]:
+    """What the container itself left as its termination message, or what Kubernetes says of the pod."""
+    message = next((pod.message for pod in facts.pods[:MAX_PODS] if pod.message.strip()), "")
+    lines = (visible(line, 300) for line in redact(message[:4096]).splitlines()[-_LAST_MESSAGE_LINES:])
+    said = tuple(line for line in lines if line.strip())
+    return (Listing("Its own last message" if is_own else "What Kubernetes says", said),) if said else ()
 
-    `kind` is what the incident began as and stays, `worst` what it became. `affected_count` is the number of all affected pods, should `pods` hold
-    fewer; `log_lines` are of the first pod unless `log_pod` names another; `exit_meaning` replaces our own explanation; 0 in `repeat_seconds` or
-    `resolve_after_seconds` says nothing about what comes next. `are_pods_gone`: it is over because nothing is left that could fail, which does not
-    say that it would run. `well_since`: since when nothing failed any more, which is before the incident was called over.
-    """
 
-    cluster: str
-    namespace: str
-    policy: str
-    incident: str
-    owner_kind: str
-    owner_name: str
-    kind: str
-    severity: str
-    container: str
-    image: str
-    pods: tuple[PodFacts, ...]
-    start_time: datetime
-    now: datetime
-    affected_count: int = 0
-    log_lines: tuple[str, ...] = ()
-    log_pod: str = ""
-    exit_meaning: str = ""
-    repeat_seconds: int = 0
-    resolve_after_seconds: int = 0
-    send_resolved: bool = True
-    worst: str = ""
-    is_reminder: bool = False
-    are_pods_gone: bool = False
-    well_since: datetime | None = None
-    dashboard_url: str = ""
-    runbook_url: str = ""
+def changes(texts: Sequence[str], heading: str) -> tuple[Block, ...]:
+    """What changed, one sentence a change."""
+    sentences = tuple(filter(None, (sentence(text) for text in texts[:MAX_CHANGES])))
+    if len(texts) > MAX_CHANGES:
+        sentences = (*sentences, f"And {count(len(texts) - MAX_CHANGES, 'more change')}.")
+    return (Paragraph(heading, sentences),) if sentences else ()
+
+
+def events(texts: Sequence[str]) -> tuple[Block, ...]:
+    """The last warnings of Kubernetes about the pod, newest last."""
+    # Redacted as one text: a key may span events as it spans lines.
+    text = redact("\n".join([text[:4096] for text in texts[-MAX_EVENTS:]]))
+    lines = tuple(line for line in (visible(raw, 300) for raw in text.splitlines()[-MAX_EVENTS * 2 :]) if line.strip())
+    return (Listing("Warning events", lines, "The newest is the last one."),) if lines else ()
 
 
 def pods(facts: CrashFacts, title: str) -> tuple[Block, ...]:
     """The affected pods in a table, under `title` (in the plural with their number, if there are several); nothing when none is known."""
-    total = max(facts.affected_count, len(facts.pods))
+    total = total_pods(facts)
     if not facts.pods:
         return ()
     rows = _rows(facts)

@@ -7,7 +7,21 @@ table rows where these take a tenth, and the whole crash mail has to be made in 
 from collections.abc import Iterable
 from html import escape
 
-from watchbell.mail.document import Block, Commands, Document, Facts, Item, Items, Links, Listing, Paragraph, Tone
+from watchbell.mail.document import (
+    Block,
+    Change,
+    Changes,
+    Commands,
+    Document,
+    Facts,
+    Item,
+    Items,
+    Links,
+    Listing,
+    Paragraph,
+    Span,
+    Tone,
+)
 
 _SANS = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _MONO = "font-family:Menlo,Consolas,'Liberation Mono',monospace"
@@ -27,10 +41,12 @@ _NARROW = (
     ".card{border-radius:0!important;border-left:0!important;border-right:0!important}"
     ".h{font-size:21px!important;line-height:27px!important}.label{width:92px!important}"
 )
-_DARK_WORDS = "@.ink{color:#e9ecf1!important}@.dim{color:#9ba6b5!important}@.a{color:#9dbdff!important}@.tone{color:%(dark_words)s!important}"
+_DARK_WORDS = "@.ink{color:#e9ecf1!important}@.dim{color:#9ba6b5!important}@.a{color:#9dbdff!important}" + "".join(
+    [f"@.{tone}{{color:{colours[3]}!important}}" for tone, colours in _TONES.items()]
+)
 _DARK_GROUNDS = (
-    "@.bg{background:#0d1014!important}@.card{background:#171b21!important}"
-    "@.box{background:#0f1317!important}@.tone{background:%(dark_tint)s!important}"
+    "@.bg{background:#0d1014!important}@.card{background:#171b21!important}@.box{background:#0f1317!important}"
+    + "".join([f"@.{tone}{{background:{colours[4]}!important}}" for tone, colours in _TONES.items()])
 )
 _DARK_LINES = ".card,.line,.box{border-color:#2a3039!important}"
 # data-ogsc and data-ogsb are what Outlook puts around a mail that it shows in the dark; the others know the media query.
@@ -47,7 +63,11 @@ def _type(family: str, size: int, line: int, colour: str) -> str:
 
 
 _WIDE = 'role="presentation" width="100%%" cellpadding="0" cellspacing="0" border="0"'
-_PILL = "display:inline-block;padding:2px 10px;border-radius:11px;font-weight:600;color:%(words)s;background:%(tint)s"
+_ROUND = "display:inline-block;padding:2px 10px;border-radius:11px;font-weight:600;"
+_PILLS = {
+    tone: f'<span class="{tone}" style="{_ROUND}color:{colours[1]};background:{colours[2]}">%s</span>'
+    for tone, colours in _TONES.items()
+}
 _PAGE = (
     '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     '<meta name="color-scheme" content="light dark"><meta name="supported-color-schemes" content="light dark"><title>%(title)s</title>'
@@ -58,7 +78,7 @@ _PAGE = (
     'border-collapse:separate;overflow:hidden;table-layout:fixed;text-align:left">'
     '<tr><td style="height:5px;line-height:5px;font-size:0;background:%(bar)s">&nbsp;</td></tr>'
     '<tr><td class="pad" style="padding:26px 30px 30px">'
-    f'<p style="margin:0 0 14px;{_type(_SANS, 13, 20, _DIM)}"><span class="tone" style="{_PILL}">%(status)s</span>'
+    f'<p style="margin:0 0 14px;{_type(_SANS, 13, 20, _DIM)}">%(pill)s'
     '<span class="dim">&nbsp;&nbsp;%(context)s</span></p>'
     f'<h1 class="ink h" style="margin:0 0 10px;{_type(_SANS, 24, 31, _INK)};font-weight:650;letter-spacing:-.2px;{_BREAK}">%(title)s</h1>'
     f'<p class="ink" style="margin:0;{_type(_SANS, 16, 25, _INK)};{_BREAK}">%(summary)s</p>'
@@ -78,40 +98,61 @@ _FACT = (
     f'style="width:118px;padding:7px 12px 7px 0;vertical-align:top;{_LINE};{_type(_SANS, 14, 20, _DIM)}">%s</td>'
     f'<td class="ink line" style="padding:7px 0;{_LINE};{_type(_SANS, 14, 20, _INK)};{_BREAK}">%s</td></tr>'
 )
+_GROUP = f'<h2 style="margin:28px 0 10px;{_type(_SANS, 13, 20, _INK)};font-weight:600">%s</h2>'
 # Fonts are said once a cell: fifty of these have to fit.
-_ITEM = (
-    f'<tr><td class="line" style="padding:9px 12px 9px 0;vertical-align:top;{_LINE};{_type(_SANS, 12, 18, _DIM)};{_BREAK}">'
-    f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)}">%s</div><div class="dim">%s</div></td>'
-    f'<td class="line" align="right" width="36%%" style="padding:9px 0;vertical-align:top;{_LINE};{_type(_SANS, 12, 18, _DIM)}">'
+_ITEM_CELLS = (
+    f'<div class="dim">%s</div>%s</td><td class="@" align="right" width="36%%" style="padding:#;vertical-align:top;{_type(_SANS, 12, 18, _DIM)}$">'
     f'<div class="ink" style="font-size:13px;line-height:19px;{_INK}">%s</div><div class="dim">%s</div></td></tr>'
 )
+_ITEM_LEFT = f'<tr><td class="@" style="padding:§;vertical-align:top;{_type(_SANS, 12, 18, _DIM)};{_BREAK}$">'
+_ITEM_NAME = f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)}">%s</div>'
+
+
+def _item_template(name: str, css: str, top: int, line: str) -> str:
+    cells = (_ITEM_LEFT + name + _ITEM_CELLS).replace("@", css).replace("$", line)
+    return cells.replace("#", f"{top}px 0 9px").replace("§", f"{top}px 12px 9px 0")
+
+
+_ITEM = _item_template(_ITEM_NAME, "line", 9, f";{_LINE}")
+_ITEM_MORE = _item_template("", "dim", 0, "")
+_ITEM_NOTE = '<div class="dim" style="margin-top:2px">%s</div>'
 _BOX = (
     '<div class="box ink" style="margin:0;padding:12px 14px;background:#f6f8fa;border:1px solid #e7eaee;border-radius:7px;'
     f'{_type(_MONO, 12, 19, _INK)};white-space:pre-wrap;{_BREAK}">%s</div>'
 )
 # A wrapped line hangs, so that it can be told from the next one.
 _LOG_LINE = '<div style="padding-left:14px;text-indent:-14px">%s</div>'
+# What differs is bold, underlined and named by its label: colour is only the third sign of it.
+_OTHER = {
+    "good": '<b class="good" style="color:#12683a;background:#e2f6ea;font-weight:700;text-decoration:underline">%s</b>',
+    "warning": '<b class="warning" style="color:#8f4a00;background:#fff1d6;font-weight:700;text-decoration:underline">%s</b>',
+}
+_SIDE = (
+    f'<tr><td class="dim" width="72" style="width:72px;padding:2px 8px 2px 0;vertical-align:top;{_type(_SANS, 12, 20, _DIM)}">@</td>'
+    f'<td class="ink" style="padding:2px 0;vertical-align:top;{_type(_MONO, 12, 20, _INK)};{_BREAK}">%s</td></tr>'
+)
+_CHANGE = (
+    f'<div class="box" style="margin:0 0 10px;padding:12px 14px;background:#f6f8fa;border:1px solid #e7eaee;border-radius:7px">'
+    f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)};font-weight:600;{_BREAK}">%s</div>'
+    f'<div class="dim" style="margin:2px 0 8px;{_type(_SANS, 12, 18, _DIM)}">%s</div>'
+    f"{_TABLE.replace('%s', _SIDE.replace('@', 'expected') + _SIDE.replace('@', 'actual'))}</div>"
+)
 _WHY = f'<p class="dim" style="margin:12px 0 4px;{_type(_SANS, 13, 19, _DIM)}">%s</p>'
 _LINK = f'<a class="a" href="%s" style="{_type(_SANS, 14, 22, "color:#1f4fb8")}">%s</a>'
 
 
 def write(document: Document) -> str:
     """The HTML part: one page, under 100 KB as long as the document's own bounds hold."""
-    bar, words, tint, dark_words, dark_tint = _TONES[document.tone]
     return _PAGE % {
         "title": escape(document.title),
         "preheader": escape(document.preheader),
         "filler": _FILLER,
-        "status": escape(document.status),
+        "pill": _PILLS[document.tone] % escape(document.status),
         "context": escape(document.context),
         "summary": escape(document.summary),
         "blocks": "".join([_block(block) for block in document.blocks]),
         "origin": escape(document.origin),
-        "bar": bar,
-        "words": words,
-        "tint": tint,
-        "dark_words": dark_words,
-        "dark_tint": dark_tint,
+        "bar": _TONES[document.tone][0],
     }
 
 
@@ -123,9 +164,11 @@ def _block(block: Block) -> str:
             return _HEADING % escape(title) + _TABLE % "".join(
                 [_FACT % (escape(label), escape(value)) for label, value in rows if value]
             )
-        case Items(title, rows, more):
-            note = _NOTE % f"and {more} more" if more else ""
-            return _HEADING % escape(title) + _TABLE % "".join([_item(row) for row in rows]) + note
+        case Items(title, rows, more, tone):
+            heading = _HEADING % escape(title) if tone is None else _GROUP % (_PILLS[tone] % escape(title))
+            return heading + _TABLE % "".join([_item(row) for row in rows]) + _and_more(more)
+        case Changes(title, rows, more):
+            return _HEADING % escape(title) + "".join([_change(row) for row in rows]) + _and_more(more)
         case Listing(title, lines, note):
             return _HEADING % escape(title) + _BOX % _each(_LOG_LINE, lines) + (_NOTE % escape(note) if note else "")
         case Commands(title, rows):
@@ -138,7 +181,23 @@ def _block(block: Block) -> str:
 
 
 def _item(row: Item) -> str:
-    return _ITEM % (escape(row.name), escape(row.place), escape(row.state), escape(row.when))
+    note = _ITEM_NOTE % escape(row.note) if row.note else ""
+    if not row.name:
+        return _ITEM_MORE % (escape(row.place), note, escape(row.state), escape(row.when))
+    return _ITEM % (escape(row.name), escape(row.place), note, escape(row.state), escape(row.when))
+
+
+def _change(row: Change) -> str:
+    return _CHANGE % (escape(row.path), escape(row.what), _spans(row.expected, "good"), _spans(row.actual, "warning"))
+
+
+def _spans(spans: tuple[Span, ...], tone: str) -> str:
+    marked = _OTHER[tone]
+    return "".join([marked % escape(span.text) if span.is_other else escape(span.text) for span in spans])
+
+
+def _and_more(number: int) -> str:
+    return _NOTE % f"and {number} more" if number else ""
 
 
 def _each(template: str, texts: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 Before: `document`. After: `message`. Read in a terminal, on a watch, by a ticket system: no line is wrapped here, commands stay copyable.
 """
 
-from watchbell.mail.document import Block, Commands, Document, Facts, Items, Links, Listing, Paragraph
+from watchbell.mail.document import Block, Change, Changes, Commands, Document, Facts, Items, Links, Listing, Paragraph
 
 _RULE = "-" * 60
 
@@ -30,6 +30,8 @@ def _block(block: Block) -> list[str]:
             return [title, *(f"  {label:<{width}}{value}" for label, value in filled)]
         case Items():
             return _items(block)
+        case Changes():
+            return _changes(block)
         case Listing(title, lines, note):
             return [title, *(f"  | {line}" for line in lines), *([f"  {note}"] if note else [])]
         case Commands(title, rows):
@@ -41,9 +43,28 @@ def _block(block: Block) -> list[str]:
 def _items(block: Items) -> list[str]:
     lines = [block.title]
     for row in block.rows:
-        place = f" ({row.place})" if row.place else ""
         rest = ", ".join(part for part in (row.state, row.when) if part)
-        lines.append(f"  - {row.name}{place}{': ' + rest if rest else ''}")
-    if block.more:
-        lines.append(f"  and {block.more} more")
-    return lines
+        if row.name:
+            place = f" ({row.place})" if row.place else ""
+            lines.append(f"  - {row.name}{place}{': ' + rest if rest else ''}")
+        else:
+            lines.append(f"    and ({row.place}){': ' + rest if rest else ''}")
+        if row.note:
+            lines.append(f"      {row.note}")
+    return [*lines, *_more(block.more)]
+
+
+def _changes(block: Changes) -> list[str]:
+    lines = [block.title]
+    for row in block.rows:
+        lines += [f"  {row.path}", f"    {row.what}", *_values(row), ""]
+    return [*lines[:-1], *_more(block.more)] if block.rows else [*lines, *_more(block.more)]
+
+
+def _values(row: Change) -> tuple[str, str]:
+    expected, actual = ("".join(span.text for span in spans) for spans in (row.expected, row.actual))
+    return f"    - expected: {expected}", f"    + actual:   {actual}"
+
+
+def _more(number: int) -> tuple[str, ...]:
+    return (f"  and {number} more",) if number else ()
