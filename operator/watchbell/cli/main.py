@@ -1,6 +1,6 @@
 """The program `watchbell`: reads the command line, calls one verb, turns an expected failure into one sentence and an exit code.
 
-Exit codes: 0 done; 1 could not be done (the sentence says why); 2 the command line was wrong.
+Exit codes: 0 done; 1 could not be done (the sentence says why); 2 the command line was wrong. `baseline diff` follows diff's own rule.
 """
 
 import argparse
@@ -8,23 +8,19 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
 
 from watchbell import __version__
+from watchbell.cli.options import OneSentenceParser, add_access, add_incident, add_silence
 from watchbell.settings import SettingError, add_options, read_settings
 
-
-class OneSentenceParser(argparse.ArgumentParser):
-    """Says what is wrong in one line; the usage, which is longer than a screen, stands in `--help`."""
-
-    def error(self, message: str) -> NoReturn:
-        """Ends with exit code 2."""
-        self.exit(2, f"watchbell: {message}; see: {self.prog} --help\n")
+PLUGIN_PREFIX = "kubectl-"
+BROKEN_PIPE = 141
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     """The whole command line."""
-    root = OneSentenceParser(prog="watchbell", description="Mail that a cluster can rely on.")
+    root = OneSentenceParser(prog=program, description="Mail that a cluster can rely on.")
     root.add_argument("--version", action="version", version=version())
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     run = verbs.add_parser(
@@ -32,14 +28,10 @@ def parser() -> argparse.ArgumentParser:
         help="run the operator, in the cluster or beside it with KUBECONFIG",
         description="Run the operator. Each flag is also an environment variable WATCHBELL_…; the flag wins.",
     )
-    run.add_argument(
-        "--kubeconfig",
-        default=None,
-        metavar="FILE",
-        help="kubeconfig to use (default $KUBECONFIG, the pod's account, ~/.kube/config)",
-    )
-    run.add_argument("--context", default=None, metavar="NAME", help="context of the kubeconfig")
+    add_access(run, has_namespace=False)
     add_options(run)
+    add_silence(verbs)
+    add_incident(verbs)
     verbs.add_parser("version", help="print the version")
     return root
 
@@ -51,16 +43,46 @@ def version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code is returned."""
-    flags = parser().parse_args(arguments)
-    if flags.verb == "version":
-        print(version())
-        return 0
+    flags = parser(_program()).parse_args(arguments)
+    try:
+        code = _do(flags)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`); Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _program() -> str:
+    """As a plugin of kubectl the program is called otherwise, and help should say what was typed."""
+    return "kubectl watchbell" if Path(sys.argv[0]).name.startswith(PLUGIN_PREFIX) else "watchbell"
+
+
+# Imported late, each group by itself: `watchbell version` and a wrong flag need not wait for asyncio, pydantic or kopf.
+def _do(flags: argparse.Namespace) -> int:
+    match flags.verb:
+        case "silence":
+            from watchbell.cli import silence  # noqa: PLC0415 - see above
+
+            return silence.do(flags)
+        case "incident":
+            from watchbell.cli import incident  # noqa: PLC0415 - see above
+
+            return incident.do(flags)
+        case "run":
+            return _run(flags)
+        case _:
+            print(version())
+            return 0
+
+
+def _run(flags: argparse.Namespace) -> int:
     try:
         settings = read_settings(vars(flags), os.environ)
     except SettingError as error:
         print(f"watchbell: {error}", file=sys.stderr)
         return 2
-    # Imported late: `watchbell version` and a wrong flag need not wait for kopf.
     from watchbell.start import operate  # noqa: PLC0415 - see above
 
     return operate(settings, flags.kubeconfig, flags.context)

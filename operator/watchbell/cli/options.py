@@ -1,0 +1,123 @@
+"""The verbs' flags, and nothing else: this module is read for every command line, so it imports nothing that takes time.
+
+Before: `main` makes the root parser. After: each group's own module does the work of the verb that was chosen.
+"""
+
+import argparse
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction["OneSentenceParser"]  # noqa: SLF001 - argparse has no public name for it
+
+LIST_FORMS = ("wide", "json", "yaml", "name")
+OBJECT_FORMS = ("json", "yaml", "name")
+FIELDS = ("policy", "owner", "pod", "node", "kind", "severity")
+"""What a matcher can look at, as flags of `silence create`."""
+
+
+class OneSentenceParser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage, which is longer than a screen, stands in `--help`."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with exit code 2."""
+        self.exit(2, f"watchbell: {message}; see: {self.prog} --help\n")
+
+
+def add_access(parser: argparse.ArgumentParser, *, has_namespace: bool = True) -> None:
+    """Which cluster, as kubectl spells it."""
+    parser.add_argument(
+        "--kubeconfig",
+        default=None,
+        metavar="FILE",
+        help="kubeconfig to use (default $KUBECONFIG, the pod's account, ~/.kube/config)",
+    )
+    parser.add_argument("--context", default=None, metavar="NAME", help="context of the kubeconfig")
+    if has_namespace:
+        parser.add_argument("-n", "--namespace", default=None, metavar="NAME", help="namespace (default the context's)")
+
+
+def add_silence(verbs: "Verbs") -> None:
+    """`silence create|expire|list`."""
+    group = _group(verbs, "silence", "mute alerts for a while: create, expire, list")
+    create = _verb(group, "create", "mute what matches all matchers, until a time", "print what was made in this form")
+    create.add_argument(
+        "--matcher",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUES",
+        help="such as 'Owner=DaemonSet/otel-agent' or 'Kind!=NodeLost,Evicted'; a trailing * stands for any rest; give it again for more",
+    )
+    for field in FIELDS:
+        parts = "Kind/name or name" if field == "owner" else field
+        create.add_argument(f"--{field}", action="append", default=[], metavar="VALUES", help=f"the same as {parts}=…")
+    until = create.add_mutually_exclusive_group(required=True)
+    until.add_argument("--for", dest="span", metavar="SPAN", help="how long: 90m, 2h, 1d12h, 1w")
+    until.add_argument("--until", metavar="TIME", help="when it ends: 2026-11-21T18:00:00Z")
+    create.add_argument("--start", metavar="TIME", help="when it begins (default now)")
+    create.add_argument(
+        "--comment", required=True, metavar="TEXT", help="why; people who wonder about the quiet read it"
+    )
+    create.add_argument(
+        "--created-by", default=None, metavar="WHO", help="who (default the user that the cluster knows)"
+    )
+    create.add_argument("--name", default=None, metavar="NAME", help="name of the object (default one is made up)")
+    create.add_argument("--dry-run", choices=("client",), help="print the object as YAML, for Git, and make nothing")
+    expire = _verb(group, "expire", "end silences now; their end mail says what they held back", "print the result so")
+    expire.add_argument("names", nargs="+", metavar="NAME", help="name of an AlertSilence")
+    listing = _verb(group, "list", "show silences that mute now or will", "table, or", is_list=True)
+    listing.add_argument("--expired", action="store_true", help="show those that have ended too")
+
+
+def add_incident(verbs: "Verbs") -> None:
+    """`incident list|ack|unack`."""
+    group = _group(verbs, "incident", "see what is wrong and who was told; acknowledge it: list, ack, unack")
+    listing = _verb(group, "list", "show open incidents, the worst first", "table, or", is_list=True)
+    listing.add_argument("--resolved", action="store_true", help="show those that are over too")
+    ack = _verb(group, "ack", "say that somebody is at it: no more repeats", "print the result so")
+    ack.add_argument("names", nargs="+", metavar="NAME", help="name of a CollectorIncident")
+    ack.add_argument("--by", default=None, metavar="WHO", help="who (default the user that the cluster knows)")
+    unack = _verb(group, "unack", "take an acknowledgement back: repeats go on", "print the result so")
+    unack.add_argument("names", nargs="+", metavar="NAME", help="name of a CollectorIncident")
+
+
+def add_baseline(verbs: "Verbs") -> None:
+    """`baseline capture|diff|accept`."""
+    group = _group(verbs, "baseline", "what is right: capture it for Git, compare with it, accept a new one")
+    capture = _verb(
+        group, "capture", "print what runs now as a Pinned baseline, for Git", "form", forms=("yaml", "json")
+    )
+    diff = _verb(
+        group, "diff", "print differences; exit code 0 none, 1 some, 2 error", "table, or", forms=("yaml", "json")
+    )
+    accept = _verb(
+        group, "accept", "take what runs now as the baseline of a policy in mode Captured", "print the result so"
+    )
+    for one in (capture, diff, accept):
+        one.add_argument("policy", metavar="POLICY", help="name of a CollectorPolicy")
+    accept.add_argument(
+        "--revision", default=None, metavar="TEXT", help="spec.baseline.captureRevision (default the time)"
+    )
+
+
+def _group(verbs: "Verbs", name: str, text: str) -> "Verbs":
+    parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    return parser.add_subparsers(dest="action", required=True, metavar="VERB")
+
+
+def _verb(
+    group: "Verbs",
+    name: str,
+    text: str,
+    form_text: str,
+    *,
+    is_list: bool = False,
+    forms: tuple[str, ...] = OBJECT_FORMS,
+) -> argparse.ArgumentParser:
+    parser = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(parser)
+    choices = LIST_FORMS if is_list else forms
+    parser.add_argument("-o", "--output", choices=choices, metavar="FORM", help=f"{form_text}: {', '.join(choices)}")
+    if is_list:
+        parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+        parser.add_argument("--no-headers", action="store_true", help="without the line of titles")
+    return parser
