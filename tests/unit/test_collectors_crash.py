@@ -104,11 +104,6 @@ NO_CRASHES = {
         pod(container(state=ended(EPOCH)), **JOB | {"status": {"phase": "Failed"}}),
         Quiet.POD_FINISHED,
     ),
-    "the pod was evicted as a whole": (
-        HEALTHY,
-        pod(container(state=ended(EPOCH, 137)), status={"phase": "Failed", "reason": "Evicted"}),
-        Quiet.POD_FINISHED,
-    ),
     "its node was shut down in order": (
         HEALTHY,
         pod(container(state=ended(EPOCH, 137)), status={"phase": "Failed", "reason": "Terminated"}),

@@ -95,6 +95,7 @@ class ContainerShape(msgspec.Struct, frozen=True, gc=False):
     resources: Pairs = ()
     security: Pairs = ()
     restart_policy: str = ""
+    is_probed: bool = False
 
     @property
     def memory_limit(self) -> str:
@@ -247,6 +248,8 @@ class _Container(msgspec.Struct, rename="camel", gc=False):
     resources: _Resources = msgspec.field(default_factory=_Resources)
     security_context: dict[str, Any] = {}
     restart_policy: str = ""
+    liveness_probe: dict[str, Any] | None = None
+    startup_probe: dict[str, Any] | None = None
 
 
 class _Containers(msgspec.Struct, gc=False):
@@ -356,6 +359,7 @@ def _container(raw: _Container) -> ContainerShape:
         resources=tuple(sorted(resources.items())),
         security=flattened(raw.security_context),
         restart_policy=intern(raw.restart_policy),
+        is_probed=raw.liveness_probe is not None or raw.startup_probe is not None,
     )
 
 
