@@ -83,7 +83,7 @@ class ContainerShape(msgspec.Struct, frozen=True, gc=False):
     """One container as the spec wants it.
 
     `env` pairs are (name, digest of the value or of where it comes from), `resources` are (`limits.memory`, text as written), `security` is the
-    securityContext flattened (`capabilities.drop`, `["ALL"]`).
+    securityContext flattened (`capabilities.drop`, `["ALL"]`). `is_probed`: a liveness or startup probe may kill it.
     """
 
     name: str
@@ -237,6 +237,10 @@ class _Resources(msgspec.Struct, gc=False):
     requests: dict[str, str | int | float] = {}
 
 
+class _Probe(msgspec.Struct, gc=False):
+    """That there is one is all that counts."""
+
+
 class _Container(msgspec.Struct, rename="camel", gc=False):
     name: str = ""
     image: str = ""
@@ -248,6 +252,8 @@ class _Container(msgspec.Struct, rename="camel", gc=False):
     resources: _Resources = msgspec.field(default_factory=_Resources)
     security_context: dict[str, Any] = {}
     restart_policy: str = ""
+    liveness_probe: _Probe | None = None
+    startup_probe: _Probe | None = None
     liveness_probe: dict[str, Any] | None = None
     startup_probe: dict[str, Any] | None = None
 
@@ -435,7 +441,8 @@ def _shape_of(spec: ShapedSpec) -> Shape:
     )
     at = volumes.find(_TOKEN_VOLUME)
     if at >= 0:
-        data = data.replace(volumes[at : at + _TOKEN_VOLUME_LENGTH], _TOKEN_VOLUME)
+        token_volume = volumes[at : at + _TOKEN_VOLUME_LENGTH]
+        data, volumes = data.replace(token_volume, _TOKEN_VOLUME), volumes.replace(token_volume, _TOKEN_VOLUME)
     key = (
         _PARTS.get(data),
         _VOLUME_SOURCES.get(volumes) if volumes else (),
