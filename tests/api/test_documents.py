@@ -18,6 +18,8 @@ PATHS = {
     "CollectorPolicy": "/apis/watchbell.dev/v1alpha1/namespaces/{}/collectorpolicies",
     "EmailMessage": "/apis/watchbell.dev/v1alpha1/namespaces/{}/emailmessages",
     "SmtpTest": "/apis/watchbell.dev/v1alpha1/namespaces/{}/smtptests",
+    "AlertSilence": "/apis/watchbell.dev/v1alpha1/namespaces/{}/alertsilences",
+    "EmailTemplate": "/apis/watchbell.dev/v1alpha1/namespaces/{}/emailtemplates",
     "CollectorIncident": "/apis/watchbell.dev/v1alpha1/namespaces/{}/collectorincidents",
 }
 
