@@ -40,7 +40,7 @@ def test_the_list_shows_the_worst_first_and_why_nobody_was_told(watchbell, incid
     quiet = conditions(Resolved=("False", "Firing"), Silenced=("True", "Silenced"), Notified=("False", "Silenced"))
     held = conditions(Resolved=("False", "Firing"), Notified=("False", "NoRoute"))
     over = conditions(Resolved=("True", "HealthyAgain"), Notified=("True", "MessagesCreated"))
-    incident("told", {"conditions": TOLD, "worst": "CrashLoopBackOff"} | MAILED)
+    incident("told", {"conditions": TOLD, "worst": "CrashLoopBackOff", "severity": "Warning"} | MAILED, severity="Info")
     incident("muted", {"conditions": quiet})
     incident("lost", {"conditions": held}, severity="Critical", kind="NodeLost", owner={"kind": "Node", "name": "w-1"})
     incident("over", {"conditions": over, "resolvedTime": "2026-11-21T12:10:00Z"} | MAILED)

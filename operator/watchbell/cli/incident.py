@@ -51,13 +51,18 @@ def facts_of(body: Body) -> IncidentFacts:
         pods=tuple(pod["name"] for pod in pods),
         nodes=tuple({pod["node"]: None for pod in pods if pod.get("node")}),
         kind=IncidentKind(kind_of(body)),
-        severity=Severity(spec["severity"]),
+        severity=Severity(severity_of(body)),
     )
 
 
 def kind_of(body: Body) -> str:
     """The worst that it has been."""
     return str((body.get("status") or {}).get("worst") or body["spec"]["kind"])
+
+
+def severity_of(body: Body) -> str:
+    """How bad it is by now."""
+    return str((body.get("status") or {}).get("severity") or body["spec"]["severity"])
 
 
 def told(body: Body) -> str:
@@ -131,7 +136,7 @@ async def _list(cluster: Cluster, flags: argparse.Namespace) -> int:
 
 def _worst_first(body: Body) -> tuple[bool, int, str, str]:
     spec, meta = body["spec"], body["metadata"]
-    return not is_open(body), _ORDER.get(spec["severity"], len(_ORDER)), spec["startTime"], meta["name"]
+    return not is_open(body), _ORDER.get(severity_of(body), len(_ORDER)), spec["startTime"], meta["name"]
 
 
 def _print(bodies: Sequence[Body], now: datetime, flags: argparse.Namespace) -> None:
@@ -153,7 +158,7 @@ def _row(body: Body, now: datetime) -> list[str]:
         meta["name"],
         kind_of(body),
         f"{spec['owner']['kind']}/{spec['owner']['name']}",
-        spec["severity"],
+        severity_of(body),
         str(not is_open(body)),
         told(body),
         str(status.get("affectedCount", "")),
