@@ -254,8 +254,6 @@ class _Container(msgspec.Struct, rename="camel", gc=False):
     restart_policy: str = ""
     liveness_probe: _Probe | None = None
     startup_probe: _Probe | None = None
-    liveness_probe: dict[str, Any] | None = None
-    startup_probe: dict[str, Any] | None = None
 
 
 class _Containers(msgspec.Struct, gc=False):
