@@ -33,6 +33,20 @@ from watchbell.mail.untrusted import visible
 
 __all__ = ["CrashFacts", "PodFacts", "render_crash", "render_resolved"]
 
+# The heading of the table of pods, for one and for several: while it lasts, and once it is over.
+_PODS = {
+    About.CONTAINER: ("Affected pod", "Affected pods"),
+    About.POD: ("Affected pod", "Affected pods"),
+    About.OWNER: ("Affected pod", "Affected pods"),
+    About.NODE: ("Pod on it", "Pods on it"),
+}
+_PODS_BEFORE = {
+    About.CONTAINER: ("Pod that failed", "Pods that failed"),
+    About.POD: ("Pod that failed", "Pods that failed"),
+    About.OWNER: ("Pod that failed", "Pods that failed"),
+    About.NODE: ("Pod that was on it", "Pods that were on it"),
+}
+
 
 def render_crash(facts: CrashFacts) -> Rendered:
     """The first mail of an incident, or a reminder of it; with 20 log lines in less than half a millisecond (`test_mail_cost.py`)."""
@@ -48,15 +62,15 @@ def render_crash(facts: CrashFacts) -> Rendered:
         summary=_summary(facts, names, worst, last_end),
         preheader=preheader(names, f"{last_end} Since {moment(facts.start_time)}.".strip()),
         blocks=(
+            *links(facts.dashboard_url, facts.runbook_url),
             *evidence.changes(facts.changes, "What changed before it began"),
             *evidence.meaning(facts, worst),
             *evidence.last_message(facts, is_own=_speaks_itself(facts)),
             *evidence.log(facts),
             *evidence.events(facts.events),
-            *evidence.pods(facts, "Pod on it" if worst.about is About.NODE else "Affected pod"),
+            *evidence.pods(facts, *_PODS[worst.about]),
             run_next(facts, names),
             _details(facts, names),
-            *links(facts.dashboard_url, facts.runbook_url),
             _next_steps(facts, names, kind),
             *about_mail(facts.template_failure),
         ),
@@ -82,10 +96,10 @@ def render_resolved(facts: CrashFacts) -> Rendered:
         summary=f"{summary} {_state(kind)} for {lasted(facts)}.{_flapped(facts)}",
         preheader=preheader(names, shown_first),
         blocks=(
+            *links(facts.dashboard_url, facts.runbook_url),
             *evidence.changes(facts.changes, "What changed meanwhile"),
             history(facts, names),
-            *evidence.pods(facts, "Pod that was on it" if kind.about is About.NODE else "Pod that failed"),
-            *links(facts.dashboard_url, facts.runbook_url),
+            *evidence.pods(facts, *_PODS_BEFORE[kind.about]),
             Commands("If you want to look back", (incident_command(facts, names),)),
             *about_mail(facts.template_failure),
         ),

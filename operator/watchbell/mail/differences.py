@@ -24,10 +24,10 @@ _AROUND = 90
 _WORD = re.compile(r"[\s,;:/=@&\"'\[\]{}()]|[^\s,;:/=@&\"'\[\]{}()]+")
 
 CHECKS: Mapping[str, str] = {
-    "Image": "The image is named otherwise than in the baseline.",
-    "ImageDigest": "The image was built otherwise: the same name stands for other content, or the fleet runs two versions.",
-    "Command": "The command (entry point) is another one.",
-    "Args": "The arguments are others.",
+    "Image": "Another image is named than in the baseline.",
+    "ImageDigest": "The content of the image differs: the same name stands for another build, or the fleet runs two versions.",
+    "Command": "The command (entry point) differs.",
+    "Args": "The arguments differ.",
     "Env": "Environment variables differ. Their values are never read into a mail.",
     "ConfigMapContent": "The content of a ConfigMap left its pinned hash.",
     "StaleConfig": "The ConfigMap changed after the pod started, and the pod still runs with the old content.",

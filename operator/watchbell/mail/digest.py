@@ -43,7 +43,11 @@ def render_digest(facts: DigestFacts) -> Rendered:
         title=_title(facts, firing),
         summary=_summary(facts, firing, ended),
         preheader=_preheader(facts, firing, ended),
-        blocks=(*_tables(facts, firing, ended, "Resolved"), *_rest(facts, rows)),
+        blocks=(
+            *links(facts.dashboard_url, facts.runbook_url),
+            *_tables(facts, firing, ended, "Resolved"),
+            *_rest(facts, rows),
+        ),
         origin=_origin(facts),
     )
     return _rendered(_subject(facts, firing, severity), document, rows)
@@ -63,15 +67,20 @@ def render_silence_ended(facts: DigestFacts) -> Rendered:
         title=f"{called} {'was taken back' if silence.was_deleted else 'has ended'}",
         summary=_held_back(firing, ended),
         preheader=_preheader(facts, firing, ended),
-        blocks=(*_tables(facts, firing, ended, "Resolved meanwhile"), _silence(silence), *_rest(facts, rows)),
+        blocks=(
+            *links(facts.dashboard_url, facts.runbook_url),
+            *_tables(facts, firing, ended, "Resolved meanwhile"),
+            _silence(silence),
+            *_rest(facts, rows),
+        ),
         origin=_origin(facts),
     )
     what = (
-        f"{count(len(firing), 'incident')} still failing, {_worst(firing, severity)},"
+        f"{count(len(firing), 'incident')} still failing, {_worst(firing, severity)}"
         if firing
         else f"{count(len(ended), 'incident')} resolved meanwhile"
     )
-    subject = f"{called} ended in {name(facts.namespace)}: {what}{_on(facts)}"
+    subject = f"{called} ended in {name(facts.namespace)}: {what}{_on(facts, what)}"
     return _rendered(visible(subject, 240), document, rows)
 
 
@@ -94,8 +103,9 @@ def _worst(firing: Sequence[DigestEntry], severity: str) -> str:
     return severity if len(firing) == 1 else f"worst {severity}"
 
 
-def _on(facts: DigestFacts) -> str:
-    return f" on {visible(facts.cluster, 80)}" if facts.cluster else ""
+def _on(facts: DigestFacts, before: str) -> str:
+    """The cluster, with the comma that ends what stands between two of them."""
+    return f"{',' if ',' in before else ''} on {visible(facts.cluster, 80)}" if facts.cluster else ""
 
 
 def _context(facts: DigestFacts) -> str:
@@ -108,21 +118,25 @@ def _total(facts: DigestFacts) -> int:
     return max(facts.total, len(facts.entries))
 
 
-def _what(facts: DigestFacts, firing: Sequence[DigestEntry]) -> str:
-    """`12 incidents`; `5 incidents resolved` when nothing else is told."""
-    return f"{count(_total(facts), 'incident')}{'' if firing else ' resolved'}"
+def _what(facts: DigestFacts, firing: Sequence[DigestEntry], worst: str = "") -> str:
+    """`12 incidents, worst Critical, 2 resolved`; `5 incidents resolved` when nothing else is told."""
+    if not firing:
+        return f"{count(_total(facts), 'incident')} resolved"
+    ended = len(facts.entries) - len(firing)
+    told = (count(_total(facts) - ended, "incident"), worst, f"{ended} resolved" if ended else "")
+    return ", ".join(filter(None, told))
 
 
 def _subject(facts: DigestFacts, firing: Sequence[DigestEntry], severity: str) -> str:
     """No brackets, no emoji: it is sorted and filtered by these words."""
-    worst = f", {_worst(firing, severity)}," if firing else ""
     part = f", part {facts.part} of {facts.parts}" if facts.parts > 1 else ""
-    told = f"Collectors in {name(facts.namespace)}: {_what(facts, firing)}{worst}{_on(facts)}{part}"
-    return visible(told.rstrip(","), 240)
+    what = _what(facts, firing, _worst(firing, severity))
+    return visible(f"Collectors in {name(facts.namespace)}: {what}{_on(facts, what)}{part}", 240)
 
 
 def _title(facts: DigestFacts, firing: Sequence[DigestEntry]) -> str:
-    return f"{_what(facts, firing)} in {name(facts.namespace)}"
+    what = _what(facts, firing)
+    return f"{what}{',' if ',' in what else ''} in {name(facts.namespace)}"
 
 
 def _pods(entries: Sequence[DigestEntry]) -> int:
@@ -163,8 +177,11 @@ def _summary(facts: DigestFacts, firing: Sequence[DigestEntry], ended: Sequence[
         told += [f"{repeated} of them went on since an earlier mail."] if repeated else []
         told += [f"{escalated} of them became worse."] if escalated else []
     if ended:
-        also = "Also" if firing else "All"
-        told.append(f"{also} {count(len(ended), 'incident')} of {count(_owners(ended), 'workload')} resolved.")
+        told.append(
+            f"{count(len(ended), 'incident')} resolved."
+            if firing
+            else f"Nothing of {_reach(ended)} that was told before fails any more."
+        )
     return " ".join([*told, _why(facts)]).strip()
 
 
@@ -231,7 +248,6 @@ def _rest(facts: DigestFacts, rows: Table) -> tuple[Block, ...]:
     return (
         Paragraph("Every pod", (held,)),
         Commands("Run next", commands),
-        *links(facts.dashboard_url, facts.runbook_url),
         *about_mail(facts.template_failure),
     )
 

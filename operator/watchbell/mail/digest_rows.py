@@ -12,9 +12,9 @@ from itertools import groupby
 
 from watchbell.mail.document import Block, Item, Items, Tone, count
 from watchbell.mail.exits import exit_label
-from watchbell.mail.facts import DigestEntry, DigestFacts
+from watchbell.mail.facts import DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.incident import TONES, sentence
-from watchbell.mail.kinds import words
+from watchbell.mail.kinds import About, words
 from watchbell.mail.untrusted import name, visible
 
 MAX_ROWS = 50
@@ -100,10 +100,9 @@ def _owner(entry: DigestEntry, facts: DigestFacts) -> str:
 
 
 def _row(entry: DigestEntry, owner: str, now: datetime) -> Item:
-    container = f", container {name(entry.container)}" if entry.container else ""
     return Item(
         name=owner,
-        place=f"{_BEFORE.get(entry.transition, '')}{words(entry.kind).phrase}{container}",
+        place=f"{_BEFORE.get(entry.transition, '')}{words(entry.kind).phrase}",
         state=count(max(entry.pods_count, len(entry.pods)), "pod") if entry.pods_count or entry.pods else "",
         when=_when(entry, now),
         note=_note(entry),
@@ -114,24 +113,28 @@ _BEFORE = {"Repeated": "still ", "Escalated": "worse now: ", "Resolved": "was "}
 
 
 def _note(entry: DigestEntry) -> str:
-    """What is wrong in one line: the reason, or how the first pod ended; and where, if it is one pod."""
+    """Where and what in one line: container, how the first pod ended or the reason; and which pod, if it is one."""
     pod = entry.pods[0] if entry.pods else None
-    told = []
-    if entry.reason:
-        told.append(sentence(entry.reason, 160))
-    elif pod is not None:
-        label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 40)) or visible(pod.reason, 40)
-        told += [f"{label}."] if label else []
+    container = f"container {name(entry.container)}" if entry.container else ""
+    told = [", ".join(filter(None, (container, _ending(pod, entry.kind) if pod and not entry.reason else "")))]
+    told += [sentence(entry.reason, 160)] if entry.reason else []
     if pod is not None and max(entry.pods_count, len(entry.pods)) == 1:
-        told.append(f"Pod {name(pod.name)}{' on ' + name(pod.node) if pod.node else ''}.")
-    if entry.flaps:
-        told.append(f"Flapping, {count(entry.flaps, 'time')}.")
-    return " ".join(told)
+        told.append(f"pod {name(pod.name)}{' on ' + name(pod.node) if pod.node else ''}")
+    told += [f"flapping, {count(entry.flaps, 'time')}"] if entry.flaps else []
+    return "; ".join(filter(None, told))
+
+
+def _ending(pod: PodFacts, kind: str) -> str:
+    """`exit 1`, `limit 512Mi`; nothing that the kind has said already."""
+    label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 40)) or visible(pod.reason, 40)
+    limit = f"limit {visible(pod.memory_limit, 32)}" if pod.memory_limit and kind == "OOMKilled" else ""
+    return ", ".join(filter(None, ("" if label == kind else label, limit)))
 
 
 def _when(entry: DigestEntry, now: datetime) -> str:
     """`36 failures, 14:02 to 14:14 UTC`; with the date where it is another day than that of the mail."""
-    failures = count(entry.occurrences, "failure") if entry.occurrences else ""
+    is_counted = entry.occurrences and words(entry.kind).about is About.CONTAINER
+    failures = count(entry.occurrences, "failure") if is_counted else ""
     if entry.first_time is None:
         return failures
     times = _clock(entry.first_time, now)

@@ -66,13 +66,13 @@ def events(texts: Sequence[str]) -> tuple[Block, ...]:
     return (Listing("Warning events", lines, "The newest is the last one."),) if lines else ()
 
 
-def pods(facts: CrashFacts, title: str) -> tuple[Block, ...]:
-    """The affected pods in a table, under `title` (in the plural with their number, if there are several); nothing when none is known."""
+def pods(facts: CrashFacts, one: str, several: str) -> tuple[Block, ...]:
+    """The affected pods in a table, under a heading for `one` or for `several`, then with their number; nothing when none is known."""
     total = total_pods(facts)
     if not facts.pods:
         return ()
     rows = _rows(facts)
-    heading = title if total == 1 else f"{title.replace('pod', 'pods').replace('Pod', 'Pods')} ({total})"
+    heading = one if total == 1 else f"{several} ({total})"
     return (Items(heading, rows, total - len(rows)),)
 
 
@@ -90,11 +90,11 @@ def _rows(facts: CrashFacts) -> tuple[Item, ...]:
 
 
 def _pod(pod: PodFacts, now: datetime) -> Item:
-    ended = f", {span((now - pod.last_time).total_seconds())} ago" if pod.last_time else ""
+    ended = f"{span((now - pod.last_time).total_seconds())} ago" if pod.last_time else ""
+    restarts = count(pod.restarts, "restart") if pod.restarts or ended else ""
     label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 40)) or visible(pod.reason, 40)
-    return Item(
-        name(pod.name), f"node {name(pod.node)}" if pod.node else "", label, count(pod.restarts, "restart") + ended
-    )
+    when = ", ".join(filter(None, (restarts, ended)))
+    return Item(name(pod.name), f"node {name(pod.node)}" if pod.node else "", label, when)
 
 
 def log(facts: CrashFacts) -> tuple[Block, ...]:

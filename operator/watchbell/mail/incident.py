@@ -111,9 +111,8 @@ def subject_rows(facts: CrashFacts, names: Names) -> tuple[tuple[str, str], ...]
 
 def counted_rows(facts: CrashFacts) -> tuple[tuple[str, str], ...]:
     """How often; the rows of every mail's table that count."""
-    sum_of_restarts = restarts(facts)
     return (
-        ("Restarts", str(sum_of_restarts) if sum_of_restarts or facts.container else ""),
+        ("Restarts", str(restarts(facts)) if facts.container else ""),
         ("Flapping", f"{count(facts.flaps, 'time')} well and failing again" if facts.flaps else ""),
         ("Acknowledged by", visible(facts.acknowledged_by, 120)),
     )

@@ -99,22 +99,23 @@ _FACT = (
     f'<td class="ink line" style="padding:7px 0;{_LINE};{_type(_SANS, 14, 20, _INK)};{_BREAK}">%s</td></tr>'
 )
 _GROUP = f'<h2 style="margin:28px 0 10px;{_type(_SANS, 13, 20, _INK)};font-weight:600">%s</h2>'
-# Fonts are said once a cell: fifty of these have to fit.
-_ITEM_CELLS = (
-    f'<div class="dim">%s</div>%s</td><td class="@" align="right" width="36%%" style="padding:#;vertical-align:top;{_type(_SANS, 12, 18, _DIM)}$">'
-    f'<div class="ink" style="font-size:13px;line-height:19px;{_INK}">%s</div><div class="dim">%s</div></td></tr>'
-)
-_ITEM_LEFT = f'<tr><td class="@" style="padding:§;vertical-align:top;{_type(_SANS, 12, 18, _DIM)};{_BREAK}$">'
+
+
+# Fonts are said once a cell: fifty of these have to fit. A row that goes on with the thing above has neither its name nor a line over it.
+def _item_template(name: str, css: str, top: int, line: str, second: str = "dim") -> str:
+    style = f' style="font-size:13px;line-height:19px;{_INK}"' if second == "ink" else ""
+    return (
+        f'<tr><td class="{css}" style="padding:{top}px 12px 9px 0;vertical-align:top;{_type(_SANS, 12, 18, _DIM)};{_BREAK}{line}">'
+        f'{name}<div class="{second}"{style}>%s</div>%s</td>'
+        f'<td class="{css}" align="right" width="36%%" style="padding:{top}px 0 9px;vertical-align:top;{_type(_SANS, 12, 18, _DIM)}{line}">'
+        f'<div class="ink" style="font-size:13px;line-height:19px;{_INK}">%s</div><div class="dim">%s</div></td></tr>'
+    )
+
+
 _ITEM_NAME = f'<div class="ink" style="{_type(_MONO, 13, 19, _INK)}">%s</div>'
-
-
-def _item_template(name: str, css: str, top: int, line: str) -> str:
-    cells = (_ITEM_LEFT + name + _ITEM_CELLS).replace("@", css).replace("$", line)
-    return cells.replace("#", f"{top}px 0 9px").replace("§", f"{top}px 12px 9px 0")
-
-
 _ITEM = _item_template(_ITEM_NAME, "line", 9, f";{_LINE}")
-_ITEM_MORE = _item_template("", "dim", 0, "")
+_GROUP_ITEM = _item_template(_ITEM_NAME, "line", 9, f";{_LINE}", "ink")
+_GROUP_ITEM_MORE = _item_template("", "dim", 0, "", "ink")
 _ITEM_NOTE = '<div class="dim" style="margin-top:2px">%s</div>'
 _BOX = (
     '<div class="box ink" style="margin:0;padding:12px 14px;background:#f6f8fa;border:1px solid #e7eaee;border-radius:7px;'
@@ -166,7 +167,8 @@ def _block(block: Block) -> str:
             )
         case Items(title, rows, more, tone):
             heading = _HEADING % escape(title) if tone is None else _GROUP % (_PILLS[tone] % escape(title))
-            return heading + _TABLE % "".join([_item(row) for row in rows]) + _and_more(more)
+            template = _ITEM if tone is None else _GROUP_ITEM
+            return heading + _TABLE % "".join([_item(row, template) for row in rows]) + _and_more(more)
         case Changes(title, rows, more):
             return _HEADING % escape(title) + "".join([_change(row) for row in rows]) + _and_more(more)
         case Listing(title, lines, note):
@@ -180,11 +182,11 @@ def _block(block: Block) -> str:
             return f'<p style="margin:24px 0 0">{"&nbsp;&nbsp;&nbsp; ".join(links)}</p>'
 
 
-def _item(row: Item) -> str:
+def _item(row: Item, template: str) -> str:
     note = _ITEM_NOTE % escape(row.note) if row.note else ""
     if not row.name:
-        return _ITEM_MORE % (escape(row.place), note, escape(row.state), escape(row.when))
-    return _ITEM % (escape(row.name), escape(row.place), note, escape(row.state), escape(row.when))
+        return _GROUP_ITEM_MORE % (escape(row.place), note, escape(row.state), escape(row.when))
+    return template % (escape(row.name), escape(row.place), note, escape(row.state), escape(row.when))
 
 
 def _change(row: Change) -> str:
