@@ -34,6 +34,35 @@ SERVICES = Resource("", "v1", "services")
 TOO_MANY = b'{"kind":"Status","code":429,"reason":"TooManyRequests","message":"slow down"}'
 
 
+async def test_a_brief_create_brings_the_metadata_and_keeps_the_body(control_plane):
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        body = config_map("brief", key="one")
+        made = await client.create(CONFIGMAPS, body, namespace, brief=True)
+        there = await client.get(CONFIGMAPS, "brief", namespace)
+        assert made["metadata"]["uid"] == there["metadata"]["uid"]
+        assert made["metadata"]["resourceVersion"] == there["metadata"]["resourceVersion"]
+        assert made["data"] == {"key": "one"}
+        assert "uid" not in body["metadata"]
+        with pytest.raises(AlreadyExists):
+            await client.create(CONFIGMAPS, body, namespace, brief=True)
+
+
+async def test_what_nobody_waits_for_lets_all_others_go_first(control_plane):
+    asked = []
+    async with (
+        client_of(control_plane, on_request=lambda verb, code: asked.append((verb, code))) as client,
+        fresh_namespace(client) as namespace,
+    ):
+        asked.clear()
+        reads = [asyncio.create_task(client.get(NAMESPACES, namespace)) for _ in range(5)]
+        await asyncio.sleep(0)
+        assert client.is_busy
+        await client.in_background.create(CONFIGMAPS, config_map("later"), namespace)
+        await asyncio.gather(*reads)
+        assert asked == [("get", 200)] * 5 + [("create", 201)]
+        assert not client.is_busy
+
+
 async def test_an_object_is_created_read_replaced_patched_and_deleted(control_plane):
     asked = []
     async with (

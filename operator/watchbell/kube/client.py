@@ -4,8 +4,10 @@ Bodies are dicts (or raw bytes, for those who decode into types of their own). E
 or with one of the types in `errors`. Only the informer, the lease and the reconcilers are above; `transport` below moves the bytes.
 """
 
+import copy
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -75,6 +77,7 @@ class _Page(msgspec.Struct):
     items: list[Body] | None = None
 
 
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 _HEAD = msgspec.json.Decoder(_PageHead)
 _PAGE = msgspec.json.Decoder(_Page)
 _BODY = msgspec.json.Decoder(Body)
@@ -92,11 +95,24 @@ class Client:
         on_request: OnRequest | None = None,
     ) -> None:
         self.access = access
+        self._is_patient = False
         self._transport = Transport(access, deadline_s=deadline_s, user_agent=user_agent, on_request=on_request)
+
+    @property
+    def in_background(self) -> "Client":
+        """The same client for what nobody waits for: its calls wait (`turns.PATIENCE_S` at most) while others are under way."""
+        other = copy.copy(self)
+        other._is_patient = True  # noqa: SLF001 - a copy of this very object
+        return other
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether calls are under way that somebody waits for: what can be put off had better be."""
+        return self._transport.turns.is_busy
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Body:
         """One object."""
-        return _decode(await self._transport.exchange(Call("get", "GET", resource.path(namespace, name), {})))
+        return await self._exchange(Call("get", "GET", resource.path(namespace, name), {}))
 
     async def list(
         self,
@@ -149,24 +165,26 @@ class Client:
 
     async def page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> bytes:
         """One raw page of a list; `params` as the API names them (limit, continue, labelSelector, fieldSelector)."""
-        return await self._transport.exchange(Call("list", "GET", resource.path(namespace), params))
+        return await self._bytes(Call("list", "GET", resource.path(namespace), params))
 
-    async def create(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Body:
-        """A new object. Raises AlreadyExists when the name is taken. Never repeated by itself: the first try may have counted."""
-        return _decode(
-            await self._transport.exchange(
-                Call("create", "POST", resource.path(namespace), {}, _encode(body), is_repeatable=False)
-            )
-        )
+    async def create(
+        self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None, *, brief: bool = False
+    ) -> Body:
+        """A new object. Raises AlreadyExists when the name is taken. Never repeated by itself: the first try may have counted.
+
+        `brief`: only the metadata is asked for, and the answer is `body` with it; what the server filled in elsewhere (defaults) is not there. It
+        spares both sides the way of a large body back.
+        """
+        accept = _METADATA_ONLY if brief else "application/json"
+        call = Call("create", "POST", resource.path(namespace), {}, _encode(body), accept=accept, is_repeatable=False)
+        answer = await self._exchange(call)
+        return {**body, "metadata": answer["metadata"]} if brief else answer
 
     async def replace(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Body:
         """PUT of a whole object that was read before: its resourceVersion makes a change in between a Conflict."""
         name = str(body["metadata"]["name"])
-        return _decode(
-            await self._transport.exchange(
-                Call("update", "PUT", resource.path(namespace, name), {}, _encode(body), is_repeatable=False)
-            )
-        )
+        call = Call("update", "PUT", resource.path(namespace, name), {}, _encode(body), is_repeatable=False)
+        return await self._exchange(call)
 
     async def apply(
         self,
@@ -213,7 +231,7 @@ class Client:
     async def _apply(self, path: str, body: Mapping[str, Any], *, manager: str, force: bool) -> Body:
         params = {"fieldManager": manager, "force": "true" if force else "false"}
         call = Call("patch", "PATCH", path, params, _encode(body), content_type="application/apply-patch+yaml")
-        return _decode(await self._transport.exchange(call))
+        return await self._exchange(call)
 
     async def patch(
         self,
@@ -227,7 +245,7 @@ class Client:
         """JSON merge patch, for fields that more than one writer shares (event series, annotations)."""
         path = resource.path(namespace, name, subresource)
         call = Call("patch", "PATCH", path, {}, _encode(body), content_type="application/merge-patch+json")
-        return _decode(await self._transport.exchange(call))
+        return await self._exchange(call)
 
     async def delete(
         self, resource: Resource, name: str, namespace: str | None = None, *, uid: str | None = None
@@ -236,11 +254,11 @@ class Client:
         options: Body = {"propagationPolicy": "Background"}
         if uid:
             options["preconditions"] = {"uid": uid}
-        await self._transport.exchange(Call("delete", "DELETE", resource.path(namespace, name), {}, _encode(options)))
+        await self._bytes(Call("delete", "DELETE", resource.path(namespace, name), {}, _encode(options)))
 
     async def raw_get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """The bytes of any path (`/version`, `/readyz`)."""
-        return await self._transport.exchange(Call("get", "GET", path, params or {}, accept="*/*"))
+        return await self._bytes(Call("get", "GET", path, params or {}, accept="*/*"))
 
     async def pod_log(
         self, namespace: str, pod: str, container: str, *, previous: bool, tail_lines: int, limit_bytes: int
@@ -277,6 +295,12 @@ class Client:
         async with self._transport.stream(call, stall_s=stall_s) as lines:
             async for line in lines:
                 yield line
+
+    async def _exchange(self, call: Call) -> Body:
+        return _decode(await self._bytes(call))
+
+    async def _bytes(self, call: Call) -> bytes:
+        return await self._transport.exchange(replace(call, is_patient=True) if self._is_patient else call)
 
     async def close(self) -> None:
         """Closes every connection."""

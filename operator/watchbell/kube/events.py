@@ -41,7 +41,7 @@ class EventRecorder:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.dropped: Counter[str] = Counter()
-        self._client = client
+        self._client = client.in_background
         self._controller = reporting_controller
         self._instance = instance[:128]
         self._now = now

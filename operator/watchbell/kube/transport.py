@@ -23,6 +23,7 @@ from watchbell.kube.errors import (
     Unreachable,
     error_from_response,
 )
+from watchbell.kube.turns import Turns
 
 CALL_CONNECTIONS_MAX = 32
 BODY_MAX_BYTES = 128 * 1024 * 1024
@@ -47,6 +48,7 @@ class Call:
     content_type: str = "application/json"
     accept: str = "application/json"
     is_repeatable: bool = True
+    is_patient: bool = False
 
 
 class Transport:
@@ -60,9 +62,17 @@ class Transport:
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
         self._warned: set[str] = set()
+        self.turns = Turns()
 
     async def exchange(self, call: Call) -> bytes:
         """The body of a 2xx answer. One 429 is waited out if its Retry-After fits into the deadline. Raises ApiError of the right type."""
+        if call.is_patient:
+            async with self.turns.patient():
+                return await self._within_deadline(call)
+        with self.turns.urgent():
+            return await self._within_deadline(call)
+
+    async def _within_deadline(self, call: Call) -> bytes:
         try:
             async with asyncio.timeout(self._deadline_s) as limit:
                 try:
