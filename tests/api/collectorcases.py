@@ -338,8 +338,6 @@ TAKEN: list[tuple[str, JsonObject]] = [
     ("CollectorPolicy", {"selector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}}),
     ("CollectorIncident", {"container": "collector"}),
     ("CollectorIncident", {"kind": "Drift"}),
-    ("CollectorPolicy", {"namespaceSelector": {}}),
-    ("CollectorPolicy", {"namespaceSelector": {"matchLabels": {"team": "telemetry"}}}),
     ("CollectorPolicy", {"baseline": {"mode": "Captured", "captureRevision": "v2"}, "drift": {"checks": []}}),
     ("CollectorPolicy", {"baseline": {"captureRevision": "kept for later"}}),
     ("CollectorPolicy", {"baseline": {"mode": "Pinned", "pinned": {"replicas": {"min": 0, "max": 0}}}}),

@@ -1,22 +1,22 @@
-"""What a policy means to collectors, and what its status says."""
+"""What a policy means to collectors."""
 
 from datetime import timedelta
 
 import pytest
 
 from collectorrig import EPOCH, policy_body, stamp
-from watchbell.api.enums import ConnectorKind, CrashKind
+from watchbell.api.enums import BaselineMode, ConnectorKind, CrashKind, DriftCheck, IncidentKind, Severity
 from watchbell.api.meta import LabelSelector
-from watchbell.api.reasons import Reason
 from watchbell.collectors.policies import (
     HORIZON_S,
-    Sighting,
-    policy_status,
+    absent_containers,
+    named_templates,
     read_policy,
     selector_text,
     wanted_connectors,
 )
 from watchbell.collectors.reconcile import Collectors
+from watchbell.collectors.rules import DriftRules, Pinned, PinnedContainer, Range
 
 DAY = timedelta(days=1)
 
@@ -71,6 +71,116 @@ def test_routes_that_all_omit_the_end_tell_none():
     assert not policy(routes=[{"name": "a", "to": ["a@example.com"], "resolved": "Omit"}]).plan.tells_resolved
 
 
+def test_all_that_is_compared_by_default_is_compared_with_the_template():
+    drift = policy(drift={}, baseline={}).drift
+    assert drift.checks == frozenset(DriftCheck)
+    assert (drift.mode, drift.pinned, drift.replicas) == (BaselineMode.OWNER_TEMPLATE, None, None)
+    assert (drift.config_hash_annotations, drift.pending_s) == (("checksum/config",), 60)
+
+
+def test_an_empty_list_of_checks_or_kinds_turns_that_half_off():
+    off = policy(drift={"checks": []}, crash={"kinds": []})
+    assert off.drift.checks == off.rules.kinds == frozenset()
+
+
+def test_every_field_of_the_crash_rules_is_read():
+    rules = policy(
+        containers={"include": ["collector"], "exclude": ["istio-proxy"]},
+        crash={
+            "kinds": ["OOMKilled"],
+            "restartThreshold": 3,
+            "restartWindowSeconds": 120,
+            "notReadySeconds": 45,
+            "podConditions": [{"type": "Subprocesses", "status": "False"}],
+        },
+    ).rules
+    assert rules.kinds == {IncidentKind.OOM_KILLED}
+    assert (rules.include, rules.exclude) == ({"collector"}, {"istio-proxy"})
+    assert (rules.restart_threshold, rules.restart_window_s, rules.not_ready_s) == (3, 120, 45)
+    assert rules.pod_conditions == (("Subprocesses", "False"),)
+
+
+def test_every_field_of_drift_and_of_a_pinned_baseline_is_read():
+    digest, text = "sha256:" + "ab" * 32, "sha256:0123456789abcdef"
+    pinned = {
+        "containers": [
+            {"name": "collector", "images": ["otel:1"], "imageDigests": [digest], "argsHash": text, "envHash": text},
+            {"name": "sidecar"},
+        ],
+        "configMaps": [{"name": "agent", "dataHash": text}],
+        "replicas": {"min": 2},
+    }
+    drift = policy(
+        containers={"exclude": ["istio-proxy"]},
+        baseline={"mode": "Pinned", "captureRevision": "v7", "pinned": pinned},
+        drift={
+            "checks": ["Image", "Env"],
+            "labelKeys": ["version"],
+            "ignoredEnvNames": ["GOMEMLIMIT"],
+            "configHashAnnotations": ["a/b", "c/d"],
+            "replicas": {"min": 1, "max": 3},
+            "pendingSeconds": 0,
+        },
+    ).drift
+    assert drift == DriftRules(
+        checks=frozenset({DriftCheck.IMAGE, DriftCheck.ENV}),
+        mode=BaselineMode.PINNED,
+        capture_revision="v7",
+        pinned=Pinned(
+            (PinnedContainer("collector", ("otel:1",), (digest,), text, text), PinnedContainer("sidecar")),
+            (("agent", text),),
+            Range(2, None),
+        ),
+        label_keys=frozenset({"version"}),
+        ignored_env=frozenset({"GOMEMLIMIT"}),
+        config_hash_annotations=("a/b", "c/d"),
+        replicas=Range(1, 3),
+        pending_s=0,
+        exclude=frozenset({"istio-proxy"}),
+    )
+
+
+def test_a_pinned_container_that_no_pod_has_is_noticed():
+    rules = DriftRules(pinned=Pinned((PinnedContainer("collector"), PinnedContainer("colector"))))
+    assert absent_containers(rules, ["collector", "istio-proxy"]) == ("colector",)
+    assert absent_containers(DriftRules(), ["collector"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [
+        (IncidentKind.OOM_KILLED, Severity.CRITICAL),
+        (IncidentKind.DRIFT, Severity.INFO),
+        (IncidentKind.EVICTED, Severity.WARNING),
+    ],
+)
+def test_a_kind_is_as_bad_as_the_override_says_or_the_default(kind, severity):
+    overrides = [{"kind": "OOMKilled", "severity": "Critical"}, {"kind": "Drift", "severity": "Info"}]
+    assert policy(severity={"default": "Warning", "overrides": overrides}).severity_of(kind) is severity
+
+
+def test_grouping_and_throttle_become_the_plan():
+    plan = policy(grouping={"periodSeconds": 60, "maxIncidentsPerMessage": 7}, throttle={"messagesPerHour": 3}).plan
+    assert (plan.period_s, plan.max_incidents, plan.messages_per_hour) == (60, 7, 3)
+    bare = policy(grouping={}).plan
+    assert (bare.period_s, bare.max_incidents, bare.messages_per_hour) == (300, 50, 30)
+
+
+def test_links_and_templates_are_at_hand():
+    seen = policy(
+        links={"runbookURL": "https://wiki.example.com/c"},
+        routes=[
+            {"name": "a", "to": ["a@example.com"], "templateRef": {"name": "short"}},
+            {"name": "b", "to": ["a@example.com"], "templateRef": {"name": "short"}},
+            {"name": "c", "toFrom": [{"configMapKeyRef": {"name": "people", "key": "to"}}]},
+        ],
+    )
+    assert (seen.links.runbook_url, seen.links.dashboard_url_template) == ("https://wiki.example.com/c", None)
+    assert named_templates(seen) == ("short",)
+    assert seen.routes[2].to_from[0].config_map_key_ref.name == "people"
+    assert (seen.routes[2].min_severity, seen.routes[2].kinds) == (Severity.INFO, ())
+
+
 def test_a_route_without_a_connector_takes_either_default():
     routes = [
         {"name": "a", "to": ["a@example.com"]},
@@ -79,47 +189,6 @@ def test_a_route_without_a_connector_takes_either_default():
     first, second = wanted_connectors(policy(routes=routes))
     assert {kind for kind, name in first.candidates if name == "default"} == set(ConnectorKind)
     assert second.candidates == ((ConnectorKind.CLUSTER_SMTP_CONNECTOR, "relay"),)
-
-
-def judged(seen, sighting):
-    status = policy_status(seen, sighting, EPOCH)
-    return {item["type"]: (item["status"], item["reason"]) for item in status["conditions"]}
-
-
-@pytest.mark.parametrize(
-    ("spec", "sighting", "expected"),
-    [
-        ({}, Sighting(matched=2), {"Ready": ("True", "Enforced"), "Crashing": ("False", "AllHealthy")}),
-        ({}, Sighting(matched=0), {"Ready": ("True", "NoPodsMatch")}),
-        ({}, Sighting(2, 1, 1), {"Ready": ("True", "Enforced"), "Crashing": ("True", "PodsCrashing")}),
-        ({}, Sighting(2, missing=("SmtpConnector x",)), {"ResolvedRefs": ("False", "ConnectorNotFound")}),
-        ({}, Sighting(refusal=(Reason.PODS_FORBIDDEN, "no")), {"Ready": ("False", "PodsForbidden")}),
-        ({"suspend": True}, Sighting(), {"Ready": ("False", "Suspended"), "Accepted": ("True", "Accepted")}),
-        (
-            {"routes": [{"name": "a"}]},
-            Sighting(),
-            {
-                "Accepted": ("False", "InvalidSpec"),
-                "Ready": ("False", "InvalidSpec"),
-                "Stalled": ("True", "InvalidSpec"),
-            },
-        ),
-        ({"selector": {}}, Sighting(), {"Accepted": ("False", "InvalidSpec")}),
-        ({"grouping": {"waitSeconds": "soon"}}, Sighting(), {"Accepted": ("False", "InvalidSpec")}),
-    ],
-)
-def test_the_conditions_say_how_it_stands(spec, sighting, expected):
-    found = judged(policy(**spec), sighting)
-    assert {type_: found[type_] for type_ in expected} == expected
-
-
-def test_a_wrong_field_is_named_by_its_path_and_nothing_is_watched():
-    broken = policy(routes=[{"name": "a", "to": ["not an address"]}])
-    assert not broken.is_enforced
-    (accepted,) = [
-        item for item in policy_status(broken, Sighting(), EPOCH)["conditions"] if item["type"] == "Accepted"
-    ]
-    assert accepted["message"].startswith("spec.routes[0].to[0]: ")
 
 
 class NoOne:
@@ -166,8 +235,3 @@ async def test_what_happens_while_an_audit_reads_is_neither_undone_nor_forgotten
         "edited": (2, True),
         "fresh": (1, False),
     }
-
-
-def test_a_request_is_answered_in_the_status():
-    asked = policy(annotations={"watchbell.dev/requested-at": "now-1"})
-    assert policy_status(asked, Sighting(), EPOCH)["lastHandledRequest"] == "now-1"

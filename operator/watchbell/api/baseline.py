@@ -130,10 +130,16 @@ class Drift(Block):
     )
     label_keys: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=316)], ...], Field(max_length=32), ListSet()
-    ] = Field((), description="Labels compares only these labels. Unset: those of the template.")
+    ] = Field(
+        (),
+        description="Labels compares only these labels. Unset: those of the template. With mode Captured a change needs another `captureRevision`.",
+    )
     ignored_env_names: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=253)], ...], Field(max_length=64), ListSet()
-    ] = Field((), description="Env never looks at these variables.")
+    ] = Field(
+        (),
+        description="Env never looks at these variables. With mode Captured a change needs another `captureRevision`.",
+    )
     config_hash_annotations: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1, max_length=316)], ...],
         Field(max_length=8),
@@ -144,7 +150,8 @@ class Drift(Block):
         description="ConfigHashAnnotation compares these annotations of a pod with its workload's template.",
     )
     replicas: ReplicaRange | None = Field(
-        None, description="Replicas compares with this, where it is set, and else with what the workload asks for."
+        None,
+        description="Replicas compares only with a range that is set, here or in `baseline.pinned.replicas`: an autoscaler is no drift.",
     )
     pending_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = Field(
         60, description="A difference must stand so long before it counts."

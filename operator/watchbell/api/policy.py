@@ -133,11 +133,6 @@ class CollectorPolicySpec(Spec):
 
     suspend: StrictBool = Field(False, description="Nothing is watched and nobody is told.")  # noqa: FBT003 - a field's default
     selector: LabelSelector = Field(description="The pods of this namespace that the policy is about.")
-    namespace_selector: LabelSelector | None = Field(
-        None,
-        description="The pods of these namespaces instead; an empty one means all. Only in the namespaces that the operator's --policy-namespaces "
-        "names.",
-    )
     containers: Containers = Field(default_factory=Containers, description="Which containers of the pods count.")
     baseline: Baseline = Field(default_factory=Baseline, description="What pods are compared with.")
     drift: Drift = Field(default_factory=Drift, description="What is compared with the baseline.")

@@ -203,10 +203,6 @@ class Reason(StrEnum):
     MESSAGES_CREATED = "MessagesCreated", "The mails of this notification are in the outbox."
     NOTIFICATION_PENDING = "NotificationPending", "A notification is due and not yet in the outbox."
     NO_ROUTE = "NoRoute", "No route of the policy takes this incident."
-    NAMESPACE_SELECTOR_NOT_ALLOWED = (
-        "NamespaceSelectorNotAllowed",
-        "`namespaceSelector` works only in the namespaces of the operator's --policy-namespaces.",
-    )
     OWNERS_FORBIDDEN = "OwnersForbidden", "The operator may not read the workloads that pods are compared with."
     RECIPIENTS_NOT_FOUND = "RecipientsNotFound", "A `toFrom` names recipients that cannot be read."
     TEMPLATE_NOT_FOUND = "TemplateNotFound", "A route names an EmailTemplate that does not exist."

@@ -1,21 +1,23 @@
-"""A policy as collectors need it (pure): the parsed object → scope, rules, plan and routes; and what its status says.
+"""A policy as collectors need it (pure): the parsed object → scope, rules of crash and drift, plan, severities, routes and links.
 
-Before: an event about a CollectorPolicy. After: `reconcile` watches the scope and judges by the rules. Defaults are the API model's.
+Before: an event about a CollectorPolicy. After: `reconcile` watches the scope and judges by the rules; `sightings` says how the policy stands.
+Defaults are the API model's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from watchbell.api.conditions import Condition, merge
+from watchbell.api.baseline import Pinned as PinnedBlock
+from watchbell.api.baseline import ReplicaRange
 from watchbell.api.enums import ConnectorKind, IncidentKind, ResolvedMail, SelectorOperator, Severity
 from watchbell.api.meta import LabelSelector, Problem, parse
 from watchbell.api.names import ANNOTATION_REQUESTED_AT, DEFAULT_CONNECTOR
-from watchbell.api.policy import CollectorPolicy, Route
-from watchbell.api.reasons import Reason
+from watchbell.api.policy import CollectorPolicy, CollectorPolicySpec
+from watchbell.api.route import Links, Route
 from watchbell.api.times import moment
-from watchbell.collectors.rules import CrashRules, Plan
+from watchbell.collectors.rules import CrashRules, DriftRules, Pinned, PinnedContainer, Plan, Range, Severities
 
 PolicyKey = tuple[str, str]
 HORIZON_S = 86_400.0
@@ -48,7 +50,10 @@ def selector_text(selector: LabelSelector) -> str:
 
 
 _NO_RULES = CrashRules(frozenset())
+_NO_DRIFT = DriftRules()
 _NO_PLAN = Plan(0, 0, 0, tells_resolved=False)
+_EVEN = Severities()
+_NO_LINKS = Links()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,21 @@ class Policy:
     is_suspended: bool = False
     scope: Scope | None = None
     rules: CrashRules = _NO_RULES
+    drift: DriftRules = _NO_DRIFT
     plan: Plan = _NO_PLAN
-    severity: Severity = Severity.WARNING
+    severities: Severities = _EVEN
     routes: tuple[Route, ...] = ()
+    links: Links = _NO_LINKS
     log_tail_lines: int = 0
 
     @property
     def is_enforced(self) -> bool:
         """Whether it watches and tells."""
         return not self.problems and not self.is_suspended
+
+    def severity_of(self, kind: IncidentKind) -> Severity:
+        """How bad an incident of this kind is."""
+        return self.severities.of(kind)
 
     def rules_at(self, now: datetime) -> CrashRules:
         """The rules with the line between baseline and news drawn as of `now`."""
@@ -93,111 +104,87 @@ def read_policy(body: Mapping[str, Any]) -> Policy:
         requested_at=str((meta.get("annotations") or {}).get(ANNOTATION_REQUESTED_AT, "")),
     )
     parsed = parse(CollectorPolicy, body)
-    return _with_problems(bare, parsed) if isinstance(parsed, tuple) else _with_spec(bare, parsed)
+    return replace(bare, problems=parsed) if isinstance(parsed, tuple) else _with_spec(bare, parsed)
 
 
 def _created(meta: Mapping[str, Any]) -> datetime:
     return moment(meta.get("creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
 
 
-def _with_problems(bare: Policy, problems: tuple[Problem, ...]) -> Policy:
-    return Policy(bare.key, bare.uid, bare.generation, bare.created, bare.status, bare.requested_at, problems)
-
-
 def _with_spec(bare: Policy, parsed: CollectorPolicy) -> Policy:
     spec = parsed.spec
-    grouping = spec.grouping
-    return Policy(
-        key=bare.key,
-        uid=bare.uid,
-        generation=bare.generation,
-        created=bare.created,
-        status=bare.status,
-        requested_at=bare.requested_at,
+    return replace(
+        bare,
         is_suspended=spec.suspend,
         scope=Scope(bare.key[0], selector_text(spec.selector)),
-        rules=CrashRules(
-            frozenset(IncidentKind(kind) for kind in spec.crash.kinds),
-            frozenset(spec.containers.include),
-            frozenset(spec.containers.exclude),
+        rules=_crash_rules(spec),
+        drift=_drift_rules(spec),
+        plan=_plan(spec),
+        severities=Severities(
+            spec.severity.default, tuple((item.kind, item.severity) for item in spec.severity.overrides)
         ),
-        plan=Plan(
-            wait_s=grouping.wait_seconds,
-            repeat_s=max(grouping.repeat_seconds, grouping.period_seconds) if grouping.repeat_seconds else 0,
-            resolve_after_s=grouping.resolve_after_seconds,
-            tells_resolved=any(route.resolved is ResolvedMail.SEND for route in spec.routes),
-        ),
-        severity=spec.severity.default,
         routes=spec.routes,
+        links=spec.links,
         log_tail_lines=spec.crash.log_tail_lines,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What there is to say about a policy now. `refusal` is why its pods cannot be watched, `missing` the connectors that are not there."""
-
-    matched: int = 0
-    crashing: int = 0
-    open_incidents: int = 0
-    refusal: tuple[Reason, str] | None = None
-    missing: tuple[str, ...] = ()
-
-
-def policy_status(policy: Policy, sighting: Sighting, now: datetime) -> dict[str, Any]:
-    """The whole status."""
-    status: dict[str, Any] = {
-        "observedGeneration": policy.generation,
-        "conditions": merge(_existing(policy), _conditions(policy, sighting), policy.generation, now),
-        "matchedPods": sighting.matched,
-        "crashingPods": sighting.crashing,
-        "openIncidents": sighting.open_incidents,
-    }
-    return status | ({"lastHandledRequest": policy.requested_at} if policy.requested_at else {})
+def _crash_rules(spec: CollectorPolicySpec) -> CrashRules:
+    crash = spec.crash
+    return CrashRules(
+        frozenset(IncidentKind(kind) for kind in crash.kinds),
+        frozenset(spec.containers.include),
+        frozenset(spec.containers.exclude),
+        restart_threshold=crash.restart_threshold,
+        restart_window_s=crash.restart_window_seconds,
+        not_ready_s=crash.not_ready_seconds,
+        pod_conditions=tuple((item.type, str(item.status)) for item in crash.pod_conditions),
+    )
 
 
-def _existing(policy: Policy) -> Sequence[Mapping[str, Any]]:
-    conditions = policy.status.get("conditions")
-    return conditions if isinstance(conditions, list) else ()
+def _drift_rules(spec: CollectorPolicySpec) -> DriftRules:
+    drift, baseline = spec.drift, spec.baseline
+    return DriftRules(
+        frozenset(drift.checks),
+        baseline.mode,
+        baseline.capture_revision or "",
+        _pinned(baseline.pinned) if baseline.pinned else None,
+        frozenset(drift.label_keys),
+        frozenset(drift.ignored_env_names),
+        drift.config_hash_annotations,
+        _range(drift.replicas),
+        drift.pending_seconds,
+        frozenset(spec.containers.include),
+        frozenset(spec.containers.exclude),
+    )
 
 
-def _conditions(policy: Policy, sighting: Sighting) -> tuple[Condition, ...]:
-    if policy.problems:
-        text = "; ".join(str(problem) for problem in policy.problems)
-        return (
-            Condition("Accepted", "False", Reason.INVALID_SPEC, text),
-            Condition("Ready", "False", Reason.INVALID_SPEC, text),
-            Condition("Stalled", "True", Reason.INVALID_SPEC, text),
-        )
-    accepted = Condition("Accepted", "True", Reason.ACCEPTED, Reason.ACCEPTED.doc)
-    return (accepted, _refs(sighting), _crashing(sighting), _ready(policy, sighting))
+def _pinned(block: PinnedBlock) -> Pinned:
+    return Pinned(
+        tuple(
+            PinnedContainer(item.name, item.images, item.image_digests, item.args_hash or "", item.env_hash or "")
+            for item in block.containers
+        ),
+        tuple((item.name, item.data_hash) for item in block.config_maps),
+        _range(block.replicas),
+    )
 
 
-def _refs(sighting: Sighting) -> Condition:
-    if sighting.missing:
-        text = f"Not found: {', '.join(sighting.missing)}. Mails wait in the outbox until it is there."
-        return Condition("ResolvedRefs", "False", Reason.CONNECTOR_NOT_FOUND, text)
-    return Condition("ResolvedRefs", "True", Reason.RESOLVED_REFS, "Every route has its connector.")
+def _range(bounds: ReplicaRange | None) -> Range | None:
+    return Range(bounds.min, bounds.max) if bounds else None
 
 
-def _crashing(sighting: Sighting) -> Condition:
-    """Abnormal-true; it never lowers Ready, or it would hold up the very deploy that mends the crash."""
-    if sighting.open_incidents:
-        text = f"{sighting.open_incidents} incidents are open, {sighting.crashing} pods are crashing."
-        return Condition("Crashing", "True", Reason.PODS_CRASHING, text)
-    return Condition("Crashing", "False", Reason.ALL_HEALTHY, Reason.ALL_HEALTHY.doc)
-
-
-def _ready(policy: Policy, sighting: Sighting) -> Condition:
-    if policy.is_suspended:
-        return Condition("Ready", "False", Reason.SUSPENDED, "`suspend` is set: nothing is watched, nobody is told.")
-    if sighting.refusal:
-        return Condition("Ready", "False", *sighting.refusal)
-    if not sighting.matched:
-        selector = policy.scope.selector if policy.scope else ""
-        text = f"No pod matches now; see `kubectl get pods -n {policy.key[0]} -l '{selector}'`."
-        return Condition("Ready", "True", Reason.NO_PODS_MATCH, text)
-    return Condition("Ready", "True", Reason.ENFORCED, Reason.ENFORCED.doc)
+def _plan(spec: CollectorPolicySpec) -> Plan:
+    grouping = spec.grouping
+    return Plan(
+        wait_s=grouping.wait_seconds,
+        repeat_s=max(grouping.repeat_seconds, grouping.period_seconds) if grouping.repeat_seconds else 0,
+        resolve_after_s=grouping.resolve_after_seconds,
+        tells_resolved=any(route.resolved is ResolvedMail.SEND for route in spec.routes),
+        period_s=grouping.period_seconds,
+        max_incidents=grouping.max_incidents_per_message,
+        messages_per_hour=spec.throttle.messages_per_hour,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +204,16 @@ def wanted_connectors(policy: Policy) -> tuple[WantedConnector, ...]:
         )
         for route in policy.routes
     )
+
+
+def named_templates(policy: Policy) -> tuple[str, ...]:
+    """The EmailTemplates that routes name, each once."""
+    return tuple(dict.fromkeys(route.template_ref.name for route in policy.routes if route.template_ref))
+
+
+def absent_containers(rules: DriftRules, present: Iterable[str]) -> tuple[str, ...]:
+    """What a pinned baseline names and `present` (the containers of all pods) does not have: a slip of the pen, else never noticed."""
+    if rules.pinned is None:
+        return ()
+    found = frozenset(present)
+    return tuple(item.name for item in rules.pinned.containers if item.name not in found)

@@ -6,7 +6,7 @@ Before: `policies` reads them from the object. After: `crash` and `drift` judge 
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchbell.api.enums import BaselineMode, DriftCheck, IncidentKind
+from watchbell.api.enums import BaselineMode, DriftCheck, IncidentKind, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +94,15 @@ class Plan:
     period_s: float = 300.0
     max_incidents: int = 50
     messages_per_hour: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Severities:
+    """How bad a kind of incident is under a policy."""
+
+    default: Severity = Severity.WARNING
+    overrides: tuple[tuple[IncidentKind, Severity], ...] = ()
+
+    def of(self, kind: IncidentKind) -> Severity:
+        """The severity of an incident of this kind."""
+        return next((severity for named, severity in self.overrides if named is kind), self.default)
