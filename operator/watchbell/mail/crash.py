@@ -68,8 +68,8 @@ def render_crash(facts: CrashFacts) -> Rendered:
             *evidence.last_message(facts, is_own=_speaks_itself(facts)),
             *evidence.log(facts),
             *evidence.events(facts.events),
-            *evidence.pods(facts, *_PODS[worst.about]),
             run_next(facts, names),
+            *evidence.pods(facts, *_PODS[worst.about]),
             _details(facts, names),
             _next_steps(facts, names, kind),
             *about_mail(facts.template_failure),
@@ -216,26 +216,20 @@ def _last_end(facts: CrashFacts, kind: KindWords) -> str:
         is_new = reason and reason not in {facts.kind, facts.worst}
         return f"Kubernetes gives the reason {reason}{'; ' + so_far if so_far else ''}." if is_new else ""
     label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 63))
+    label = "" if label in {facts.kind, facts.worst} else label
     told = "; ".join(filter(None, (f"The last run ended with {label}" if label else "", so_far)))
     return f"{told}." if told else ""
 
 
 def _details(facts: CrashFacts, names: Names) -> Facts:
     limits = dict.fromkeys(visible(pod.memory_limit, 32) for pod in facts.pods[: evidence.MAX_PODS] if pod.memory_limit)
-    nodes = dict.fromkeys(visible(pod.node, 63) for pod in facts.pods[: evidence.MAX_PODS] if pod.node)
     rows = (
         *subject_rows(facts, names),
         ("Memory limit", ", ".join(list(limits)[:3])),
-        ("Nodes" if len(nodes) > 1 else "Node", _few(list(nodes)) if facts.owner_kind != "Node" else ""),
         ("Since", f"{moment(facts.start_time)} ({lasted(facts)} ago)"),
         *counted_rows(facts),
     )
     return Facts("Details", rows)
-
-
-def _few(texts: list[str]) -> str:
-    more = f" and {len(texts) - 4} more" if len(texts) > 4 else ""
-    return ", ".join(texts[:4]) + more
 
 
 def _next_steps(facts: CrashFacts, names: Names, kind: KindWords) -> Block:

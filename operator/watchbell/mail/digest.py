@@ -243,7 +243,10 @@ def _rest(facts: DigestFacts, rows: Table) -> tuple[Block, ...]:
     where = shlex.quote(name(facts.namespace))
     commands = (
         ("All incidents of this namespace", f"kubectl -n {where} get collectorincidents"),
-        ("Its pods that do not run", f"kubectl -n {where} get pods -o wide --field-selector status.phase!=Running"),
+        (
+            "Its warnings, the newest last",
+            f"kubectl -n {where} get events --field-selector type=Warning --sort-by=.lastTimestamp",
+        ),
     )
     return (
         Paragraph("Every pod", (held,)),

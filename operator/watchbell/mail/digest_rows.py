@@ -102,14 +102,26 @@ def _owner(entry: DigestEntry, facts: DigestFacts) -> str:
 def _row(entry: DigestEntry, owner: str, now: datetime) -> Item:
     return Item(
         name=owner,
-        place=f"{_BEFORE.get(entry.transition, '')}{words(entry.kind).phrase}",
+        place=_what(entry),
         state=count(max(entry.pods_count, len(entry.pods)), "pod") if entry.pods_count or entry.pods else "",
         when=_when(entry, now),
         note=_note(entry),
     )
 
 
-_BEFORE = {"Repeated": "still ", "Escalated": "worse now: ", "Resolved": "was "}
+def _what(entry: DigestEntry) -> str:
+    """`crash looping`, `still crash looping`, `was crash looping`; what is no state is told as `before: image cannot be pulled`."""
+    kind = words(entry.kind)
+    is_state = kind.link == " is "
+    match entry.transition:
+        case "Repeated":
+            return f"still {kind.phrase}" if is_state else f"still: {kind.phrase}"
+        case "Escalated":
+            return f"worse now: {kind.phrase}"
+        case "Resolved":
+            return f"was {kind.phrase}" if is_state else f"before: {kind.phrase}"
+        case _:
+            return kind.phrase
 
 
 def _note(entry: DigestEntry) -> str:
