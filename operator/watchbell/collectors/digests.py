@@ -18,12 +18,13 @@ _ENV_ROUNDS = 20_000
 """Some ten milliseconds for one env list, once: who reads a hash and guesses has to pay them for each guess."""
 
 
+@lru_cache(maxsize=4096)
 def image_digest(image_id: str) -> str:
     """The digest by which a registry knows the image (`sha256:…`); empty when the runtime tells none.
 
-    Forms: `docker-pullable://repo@sha256:…` (dockershim), `repo@sha256:…` (containerd, CRI-O). A bare `sha256:…` or `docker://sha256:…` is the hash of
-    the image's configuration, and a bare hex number CRI-O's own: neither can be compared with a registry's digest. The digest may be of an index or
-    of one platform's manifest, which no status tells; hence a baseline lists several.
+    Forms: `docker-pullable://repo@sha256:…` (dockershim), `repo@sha256:…` (containerd, CRI-O). A bare `sha256:…` or `docker://sha256:…` is the hash
+    of the image's configuration, and a bare hex number CRI-O's own: neither can be compared with a registry's digest. The digest may be of an index
+    or of one platform's manifest, which no status tells; hence a baseline lists several.
     """
     repository, at, digest = image_id.rpartition("@")
     return digest if at and repository and _DIGEST.fullmatch(digest) else ""

@@ -18,7 +18,7 @@ EXPONENT_MAX = 64
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """Plain decimal digits without trailing zeros (`0.1`, `1073741824`); equal amounts give equal text. Text that is no quantity comes back unchanged."""
+    """Plain decimal digits without trailing zeros (`0.1`, `1073741824`), the same for equal amounts. What is no quantity comes back unchanged."""
     match = _QUANTITY.fullmatch(text) if len(text) <= LENGTH_MAX else None
     if match is None:
         return text
