@@ -158,6 +158,19 @@ BUILT_IN: Mapping[type[Workload], Resource] = MappingProxyType(
     }
 )
 
+OTEL_RESOURCE = Resource(OTEL_GROUP, "v1beta1", OTEL_PLURAL)
+"""OpenTelemetryCollectors as their operator serves them today; `workloads` asks the API server for the version."""
+KINDS: Mapping[str, tuple[Resource, type[Workload]]] = MappingProxyType(
+    {kind.kind: (resource, kind) for kind, resource in BUILT_IN.items()}
+    | {OtelCollector.kind: (OTEL_RESOURCE, OtelCollector)}
+)
+"""Owner kinds that can be read: where, and as what."""
+
+
+def read_workload(data: bytes, kind: str) -> Workload:
+    """One object as the API server gave it; `kind` is one of KINDS. Raises `msgspec.MsgspecError` for what is no such object."""
+    return msgspec.json.decode(data, type=KINDS[kind][1])
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
