@@ -95,7 +95,7 @@ def test_somebody_else_can_be_named(control_plane, namespace, watchbell, inciden
     assert acknowledged(control_plane, namespace, "told") == "ada@example.com"
 
 
-def test_what_is_not_there_cannot_be_acknowledged(watchbell):
+def test_what_is_not_there_cannot_be_acknowledged(namespace, watchbell):
     said = watchbell("incident", "ack", "nothing")
     assert (said.code, said.out) == (1, "")
-    assert said.err == 'watchbell: collectorincidents.watchbell.dev "nothing" not found\n'
+    assert said.err == f'watchbell: collectorincidents.watchbell.dev "nothing" not found in namespace {namespace}\n'

@@ -41,7 +41,7 @@ def test_a_silence_is_made_in_the_namespace_of_the_context_by_whoever_asks(contr
     first, second = said.out.splitlines()
     assert first.startswith(
         f"alertsilence.watchbell.dev/upgrade created: mutes Owner=DaemonSet/otel-agent in namespace {namespace} "
-        f"until {spec['endTime']} (in 11"
+        f"until {spec['endTime']} (in 2h)"
     )
     assert second == "No open incident matches it now."
 
@@ -147,7 +147,7 @@ def test_the_list_shows_what_mutes_and_only_if_asked_what_has_ended(control_plan
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(control_plane, namespace, watchbell, tmp_path):
     missing = watchbell("silence", "expire", "nobody")
     assert (missing.code, missing.out) == (1, "")
-    assert missing.err == 'watchbell: alertsilences.watchbell.dev "nobody" not found\n'
+    assert missing.err == f'watchbell: alertsilences.watchbell.dev "nobody" not found in namespace {namespace}\n'
     watchbell("silence", "create", MATCH, "--for=1h", "--comment=c", "--name=taken")
     taken = watchbell("silence", "create", MATCH, "--for=1h", "--comment=c", "--name=taken")
     assert taken.code == 1

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchbell.cli.spans import LONGEST_S, UNITS_S, short, span_s
+from watchbell.cli.spans import LONGEST_S, UNITS_S, left, short, span_s
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,21 @@ def test_every_count_of_seconds_can_be_typed_in_units(seconds):
 )
 def test_an_age_is_shown_as_kubectl_shows_it(seconds, shown):
     assert short(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (7199.6, "2h"),
+        (7141, "2h"),
+        (7140, "1h59m"),
+        (600.2, "11m"),
+        (59.1, "1m"),
+        (58.9, "59s"),
+        (90_000, "1d1h"),
+        (86_430, "1d"),
+        (-1, "0s"),
+    ],
+)
+def test_a_time_that_is_left_is_rounded_up(seconds, shown):
+    assert left(seconds) == shown

@@ -53,6 +53,9 @@ async def _work(flags: argparse.Namespace, work: Callable[[Cluster], Awaitable[i
     client = Client(access)
     try:
         return await work(Cluster(client, namespace))
+    except NotFound as error:
+        where = "" if namespace is None or error.message.startswith(NO_SUCH_KIND) else f" in namespace {namespace}"
+        raise CommandError(sentence(error) + where) from error
     finally:
         await client.close()
 

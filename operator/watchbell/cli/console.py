@@ -52,7 +52,7 @@ def print_object(body: Body, form: str) -> None:
         case "name":
             print(object_name(body))
         case "json":
-            print(json.dumps(_lean(body), indent=4, ensure_ascii=False))
+            print(as_json(_lean(body)), end="")
         case _:
             print(as_yaml(_lean(body)), end="")
 
@@ -69,6 +69,11 @@ def print_list(bodies: Sequence[Body], form: str) -> None:
 def as_yaml(body: Body) -> str:
     """YAML in the order of the fields, for Git and for eyes."""
     return str(yaml.safe_dump(dict(body), sort_keys=False, allow_unicode=True, width=120))
+
+
+def as_json(body: Body) -> str:
+    """JSON as kubectl indents it."""
+    return json.dumps(dict(body), indent=4, ensure_ascii=False) + "\n"
 
 
 def object_name(body: Body) -> str:

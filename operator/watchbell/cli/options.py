@@ -14,6 +14,13 @@ OBJECT_FORMS = ("json", "yaml", "name")
 FIELDS = ("policy", "owner", "pod", "node", "kind", "severity")
 """What a matcher can look at, as flags of `silence create`."""
 
+SILENCE_EXAMPLES = """\
+examples:
+  watchbell silence create --owner DaemonSet/otel-agent --for 2h --comment 'upgrade of the nodes'
+  watchbell silence create --node worker-7 --matcher 'Severity!=Critical' --for 1d --comment 'disk is being replaced'
+  watchbell silence create --policy 'collectors-*' --until 2026-12-27T08:00:00Z --comment 'holidays' --dry-run=client
+"""
+
 
 class OneSentenceParser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage, which is longer than a screen, stands in `--help`."""
@@ -40,6 +47,8 @@ def add_silence(verbs: "Verbs") -> None:
     """`silence create|expire|list`."""
     group = _group(verbs, "silence", "mute alerts for a while: create, expire, list")
     create = _verb(group, "create", "mute what matches all matchers, until a time", "print what was made in this form")
+    create.formatter_class = argparse.RawDescriptionHelpFormatter
+    create.epilog = SILENCE_EXAMPLES
     create.add_argument(
         "--matcher",
         action="append",
@@ -48,8 +57,8 @@ def add_silence(verbs: "Verbs") -> None:
         help="such as 'Owner=DaemonSet/otel-agent' or 'Kind!=NodeLost,Evicted'; a trailing * stands for any rest; give it again for more",
     )
     for field in FIELDS:
-        parts = "Kind/name or name" if field == "owner" else field
-        create.add_argument(f"--{field}", action="append", default=[], metavar="VALUES", help=f"the same as {parts}=…")
+        text = f"short for --matcher {field.capitalize()}=VALUES"
+        create.add_argument(f"--{field}", action="append", default=[], metavar="VALUES", help=text)
     until = create.add_mutually_exclusive_group(required=True)
     until.add_argument("--for", dest="span", metavar="SPAN", help="how long: 90m, 2h, 1d12h, 1w")
     until.add_argument("--until", metavar="TIME", help="when it ends: 2026-11-21T18:00:00Z")

@@ -13,7 +13,7 @@ from watchbell.cli import silencedraft
 from watchbell.cli.cluster import Cluster, in_cluster, who_am_i
 from watchbell.cli.console import CommandError, complain, print_list, print_object, table
 from watchbell.cli.incident import facts_of, is_open
-from watchbell.cli.spans import short
+from watchbell.cli.spans import left, short
 from watchbell.collectors.silences import Silence, Window, read_silence
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, ApiError
@@ -73,7 +73,7 @@ def _made(body: Body, now: datetime) -> str:
     end = silencedraft.time_of(spec["endTime"], "endTime")
     start = moment(spec.get("startTime"))
     begins = f" from {stamp(start)}" if start and start > now else ""
-    until = f"until {stamp(end)} (in {short((end - now).total_seconds())})"
+    until = f"until {stamp(end)} (in {left((end - now).total_seconds())})"
     what = silencedraft.describe(spec["matchers"])
     return f"alertsilence.watchbell.dev/{meta['name']} created: mutes {what} in namespace {meta['namespace']}{begins} {until}"
 
@@ -167,7 +167,7 @@ def _row(body: Mapping[str, Any], now: datetime) -> list[str]:
     return [
         str(meta["name"]),
         str(_window(body, now) or "Invalid"),
-        short(left_s) if left_s > 0 else "ended",
+        left(left_s) if left_s > 0 else "ended",
         str(status.get("matchedIncidents", "")),
         str(status.get("heldBack", "")),
         silencedraft.describe(spec.get("matchers")),

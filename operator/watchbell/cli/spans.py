@@ -3,6 +3,7 @@
 Before: the command line. After: the verbs, which count in seconds. Objects never hold such text: their durations are whole seconds.
 """
 
+import math
 import re
 
 UNITS_S = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -41,3 +42,14 @@ def short(seconds: float) -> str:
             return f"{count}{unit}{part}{rest}" if part else f"{count}{unit}"
     days = whole // 86_400
     return f"{days}d" if days < 730 else f"{days // 365}y"
+
+
+def left(seconds: float) -> str:
+    """A time to come, in at most two units and rounded up: what was asked to last two hours has `2h` left, not `119m`."""
+    whole = math.ceil(seconds / 60) * 60 if seconds > 600 else math.ceil(max(0.0, seconds))
+    parts: list[str] = []
+    for unit in ("d", "h", "m", "s"):
+        count, whole = divmod(whole, UNITS_S[unit])
+        if parts or count:
+            parts.append(f"{count}{unit}" if count else "")
+    return "".join(parts[:2]) or "0s"
