@@ -154,6 +154,40 @@ def test_nothing_is_filled_into_list_items_so_that_gitops_tools_see_no_drift(res
     assert spec == body["spec"] | {"suspend": False}
 
 
+def test_a_policys_blocks_get_their_leaves_and_absent_lists_stay_absent(rest: Rest, namespace: str):
+    blocks: dict[str, Any] = {
+        name: {} for name in ("baseline", "drift", "crash", "severity", "grouping", "throttle", "links")
+    }
+    spec = rest.post(
+        collection(BY_KIND["CollectorPolicy"], namespace),
+        body_of("CollectorPolicy", spec_of("CollectorPolicy", blocks)),
+    )["spec"]
+    assert {name: spec[name] for name in blocks} == {
+        "baseline": {"mode": "OwnerTemplate"},
+        "drift": {"pendingSeconds": 60},
+        "crash": {"logTailLines": 0, "notReadySeconds": 300, "restartThreshold": 5, "restartWindowSeconds": 600},
+        "severity": {"default": "Warning"},
+        "grouping": {
+            "maxIncidentsPerMessage": 50,
+            "periodSeconds": 300,
+            "repeatSeconds": 14_400,
+            "resolveAfterSeconds": 120,
+            "waitSeconds": 5,
+        },
+        "throttle": {"messagesPerHour": 30},
+        "links": {},
+    }
+
+
+def test_a_silence_can_be_prolonged_and_ended_before_its_time(rest: Rest, namespace: str):
+    path = collection(BY_KIND["AlertSilence"], namespace)
+    made = rest.post(path, body_of("AlertSilence", spec_of("AlertSilence", {"startTime": "2026-11-20T08:00:00Z"})))
+    for end in ("2026-11-21T10:00:00Z", "2026-11-20T08:00:01Z"):
+        made["spec"] |= {"endTime": end, "comment": "changed"}
+        made = rest.put(f"{path}/case", made)
+        assert made["spec"]["endTime"] == end
+
+
 def test_an_email_message_gets_its_deadline_and_policy_from_the_schema(rest: Rest, namespace: str):
     spec = rest.post(
         collection(BY_KIND["EmailMessage"], namespace), body_of("EmailMessage", spec_of("EmailMessage", {}))

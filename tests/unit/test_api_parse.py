@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.cases import BOUNDS, IMMUTABLE, REFUSED, TAKEN, Refused, body_of, spec_of
 from watchbell.api.connector import ClusterSmtpConnector, SmtpConnector
-from watchbell.api.enums import ConnectorKind, CrashKind, Level, TlsMode, Verification
+from watchbell.api.enums import BaselineMode, ConnectorKind, CrashKind, DriftCheck, Level, TlsMode, Verification
 from watchbell.api.kinds import KINDS
 from watchbell.api.meta import Problem, parse
 from watchbell.api.policy import CollectorPolicy
@@ -41,6 +41,13 @@ def test_every_problem_is_told_at_once():
     found = parse(SmtpConnector, body_of("SmtpConnector", spec))
     assert isinstance(found, tuple)
     assert [problem.path for problem in found] == ["spec.host", "spec.port", "spec.tls.mode", "spec.from.address"]
+
+
+def test_a_list_of_only_wrong_items_is_not_called_empty():
+    spec = spec_of("CollectorPolicy", {"routes": [{"name": "Main", "to": ["a@b.example"]}]})
+    found = parse(CollectorPolicy, body_of("CollectorPolicy", spec))
+    assert isinstance(found, tuple)
+    assert [problem.path for problem in found] == ["spec.routes[0].name"]
 
 
 def test_a_problem_reads_as_a_sentence_and_never_holds_the_value():
@@ -107,6 +114,9 @@ def test_a_policy_of_a_selector_and_a_route_looks_for_every_kind_of_crash():
     assert isinstance(found, CollectorPolicy)
     assert found.spec.crash.kinds == tuple(CrashKind)
     assert found.spec.grouping.repeat_seconds == 14_400
+    assert found.spec.drift.checks == tuple(DriftCheck)
+    assert (found.spec.baseline.mode, found.spec.baseline.pinned) == (BaselineMode.OWNER_TEMPLATE, None)
+    assert (found.spec.grouping.max_incidents_per_message, found.spec.throttle.messages_per_hour) == (50, 30)
     assert found.spec.routes[0].connector_ref is None
 
 
