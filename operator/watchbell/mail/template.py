@@ -18,8 +18,9 @@ from watchbell.mail.template_text import text_of_html
 from watchbell.mail.untrusted import HIDDEN
 
 if TYPE_CHECKING:
-    from liquid import BoundTemplate
     from liquid.exceptions import LiquidError
+
+    from watchbell.mail.template_engine import Parsed
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class Compiled:
     """A template that can be rendered; only `render` looks inside."""
 
     parameters: tuple[Parameter, ...]
-    fields: Mapping[str, "BoundTemplate"] = field(repr=False)
+    fields: Mapping[str, "Parsed"] = field(repr=False)
 
 
 def load_engine() -> None:
@@ -97,7 +98,7 @@ def compile_template(source: Source) -> Compiled | TemplateProblem:
     """Reads the source; up to a few milliseconds, at most about 100 ms of CPU for a hostile one."""
     from watchbell.mail import template_engine  # noqa: PLC0415 - see the module's text
 
-    fields: dict[str, BoundTemplate] = {}
+    fields: dict[str, Parsed] = {}
     for name, words in (("subject", source.subject), ("text", source.text), ("html", source.html)):
         if not words:
             continue
@@ -110,6 +111,18 @@ def compile_template(source: Source) -> Compiled | TemplateProblem:
     if not fields.keys() & {"text", "html"}:
         return TemplateProblem("text", "text or html must be set")
     return Compiled(source.parameters, fields)
+
+
+def check_names(compiled: Compiled, values: Mapping[str, Any]) -> TemplateProblem | None:
+    """The first name that no mail will ever have, wherever it stands; a rendering only sees the branches that are taken."""
+    from watchbell.mail import template_engine  # noqa: PLC0415 - see the module's text
+
+    scope = {**values, "parameters": {one.name: "" for one in compiled.parameters}}
+    for name, parsed in compiled.fields.items():
+        problem = _guarded(name, partial(template_engine.check_names, parsed, scope))
+        if problem is not None:
+            return problem
+    return None
 
 
 def render(

@@ -6,12 +6,14 @@ template with the same values always ends the same way, whatever else the machin
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from typing import TextIO
 
 from liquid import BoundTemplate, Environment, Node, RenderContext
 from liquid.ast import BlockNode
+from liquid.builtin.expressions import Path
 from liquid.builtin.expressions.logical import ContainsExpression
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.for_tag import ForLoop
@@ -196,17 +198,39 @@ class _Context(RenderContext):
         return _Output(self.meter)
 
 
-def parse(source: str, *, escapes: bool) -> BoundTemplate:
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """One field, ready to be rendered: its nodes, every name it mentions (in branches too that are rarely taken), and the names it makes itself."""
+
+    template: BoundTemplate
+    mentions: tuple[tuple[tuple[object, ...], Token], ...]
+    own_names: frozenset[str]
+
+
+def parse(source: str, *, escapes: bool) -> Parsed:
     """A template whose every node is metered. Raises LiquidError."""
     template = _ESCAPING.from_string(source) if escapes else _PLAIN.from_string(source)
-    template.nodes = _metered(template.nodes, template)
-    return template
+    pricing = _Pricing()
+    template.nodes = pricing.metered(template.nodes)
+    return Parsed(template, tuple(pricing.mentions), frozenset(pricing.own_names))
 
 
-def render(template: BoundTemplate, values: Mapping[str, object], meter: Meter) -> str:
+def check_names(parsed: Parsed, values: Mapping[str, object]) -> None:
+    """Raises RefusalError for the first name that is neither in `values` nor made by the template itself."""
+    for path, token in parsed.mentions:
+        holder: object = values
+        if path[0] in parsed.own_names:
+            continue
+        for depth, key in enumerate(path):
+            if not isinstance(holder, dict) or not isinstance(key, str):
+                break
+            holder = _item(holder, key, path[:depth], token)
+
+
+def render(parsed: Parsed, values: Mapping[str, object], meter: Meter) -> str:
     """The text. Raises LiquidError."""
-    context, buffer = _Context(template, values, meter), _Output(meter)
-    for node in template.nodes:
+    context, buffer = _Context(parsed.template, values, meter), _Output(meter)
+    for node in parsed.template.nodes:
         try:
             node.render(context, buffer)
         except LiquidInterrupt as interrupt:
@@ -224,26 +248,35 @@ def _meter_of(context: RenderContext) -> Meter:
     return context.meter
 
 
-def _metered(nodes: list[Node], template: BoundTemplate) -> list[Node]:
-    return [_Metered(node, 1 + _price(node, template)) for node in nodes]
+class _Pricing:
+    """Goes through a new template once: puts a price on every node, and notes the names."""
 
+    def __init__(self) -> None:
+        self.mentions: list[tuple[tuple[object, ...], Token]] = []
+        self.own_names = {"forloop"}
 
-def _price(node: Node, template: BoundTemplate) -> int:
-    """The parts of the expressions that may be evaluated before any other node is; the blocks below are metered on the way."""
-    price = sum(map(_parts, node.expressions()))
-    for child in node.children(_NO_CONTEXT):
-        if isinstance(child, BlockNode):
-            child.nodes = _metered(child.nodes, template)
-        else:
-            price += 1 + _price(child, template)
-    return price
+    def metered(self, nodes: list[Node]) -> list[Node]:
+        """The nodes of one block, each with its price."""
+        return [_Metered(node, 1 + self._price(node)) for node in nodes]
 
+    def _price(self, node: Node) -> int:
+        """The parts of the expressions that may be evaluated before any other node is; the blocks below are metered on the way."""
+        price = sum(map(self._parts, node.expressions()))
+        self.own_names.update(map(str, (*node.template_scope(), *node.block_scope())))
+        for child in node.children(_NO_CONTEXT):
+            if isinstance(child, BlockNode):
+                child.nodes = self.metered(child.nodes)
+            else:
+                price += 1 + self._price(child)
+        return price
 
-def _parts(expression: Expression) -> int:
-    """How many there are; on the way each `contains` becomes the one that is paid."""
-    if type(expression) is ContainsExpression:
-        expression.__class__ = _Contains
-    return 1 + sum(map(_parts, expression.children()))
+    def _parts(self, expression: Expression) -> int:
+        """How many there are; on the way each `contains` becomes the one that is paid."""
+        if type(expression) is ContainsExpression:
+            expression.__class__ = _Contains
+        if isinstance(expression, Path):
+            self.mentions.append((tuple(expression.path), expression.token))
+        return 1 + sum(map(self._parts, expression.children()))
 
 
 def _words(error: Exception) -> str:
@@ -285,6 +318,7 @@ def _unknown(
 
 
 def _path(path: tuple[object, ...] | list[object]) -> str:
+    """As people write it."""
     words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return "".join(words).removeprefix(".")[:200]
 
