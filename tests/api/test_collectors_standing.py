@@ -8,10 +8,11 @@ import pytest
 
 from collectorrig import OURS, Site, condition, until
 from kuberig import client_of, running
+from watchbell.api.reasons import Reason
 from watchbell.collectors.books import Books, Unknown
 from watchbell.collectors.caseload import Caseload
 from watchbell.collectors.policies import read_policy
-from watchbell.collectors.sightings import DriftSight
+from watchbell.collectors.sightings import DriftSight, Unresolved
 from watchbell.collectors.standing import MISSING_POLL_S, Standing
 from watchbell.collectors.watch import PodWatches
 from watchbell.kube.errors import Forbidden
@@ -133,6 +134,15 @@ async def test_a_pinned_baseline_that_names_no_container_of_the_pods_says_which_
         assert reason == "BaselineContainerNotFound"
         assert "names colector, which no pod" in message
         assert "the pods have collector" in message
+
+
+async def test_what_drift_says_of_a_workload_stands_in_for_what_is_seen_of_all_pods(control_plane, site):
+    site.make_pod("gateway-a")
+    pinned = {"containers": [{"name": "colector"}]}
+    async with placed(control_plane, site, baseline={"mode": "Pinned", "pinned": pinned}) as place:
+        told = Unresolved(Reason.BASELINE_CONTAINER_NOT_FOUND, "Deployment gateway has none of them.")
+        place.told.know(drift=DriftSight(unresolved=(told,)))
+        assert await place.refs() == ("BaselineContainerNotFound", "Deployment gateway has none of them.")
 
 
 async def test_a_pinned_baseline_is_not_blamed_while_there_is_no_pod(control_plane, site):

@@ -96,6 +96,13 @@ def test_of_several_things_that_are_missing_the_one_that_stops_mails_names_the_r
     assert (found["reason"], found["message"]) == ("ConnectorNotFound", "No relay. No words.")
 
 
+def test_of_very_many_things_that_are_missing_ten_are_told_and_the_rest_counted():
+    missing = tuple(Unresolved(Reason.OWNERS_FORBIDDEN, f"No {number}.") for number in range(64))
+    message = condition(policy(), Sighting(1, unresolved=missing), "ResolvedRefs")["message"]
+    assert message.startswith("No 0. No 1. ")
+    assert message.endswith("No 9. And 54 more.")
+
+
 def test_a_drifted_policy_names_the_first_workloads_and_the_command_that_shows_more():
     drift = DriftSight(9, tuple(f"DaemonSet/agent-{number}" for number in range(7)))
     message = condition(policy(), Sighting(9, drift=drift), "Drifted")["message"]

@@ -15,6 +15,7 @@ from watchbell.api.reasons import Reason
 from watchbell.collectors.policies import Policy
 
 ALL_RESOLVED = "Connectors, templates, recipients and workloads were found."
+TOLD_MAX = 10
 _ORDER = (
     Reason.CONNECTOR_NOT_FOUND,
     Reason.OWNERS_FORBIDDEN,
@@ -36,10 +37,14 @@ class Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class DriftSight:
-    """How a policy's pods compare with the baseline now. `workloads` are the drifted ones, as `DaemonSet/otel-agent`."""
+    """How a policy's pods compare with the baseline now. `workloads` are the drifted ones, as `DaemonSet/otel-agent`.
+
+    `unresolved`: workloads that could not be compared (OwnersForbidden, BaselineContainerNotFound).
+    """
 
     pods: int = 0
     workloads: tuple[str, ...] = ()
+    unresolved: tuple[Unresolved, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,10 @@ def _refs(sighting: Sighting) -> Condition:
     if not sighting.unresolved:
         return Condition("ResolvedRefs", "True", Reason.RESOLVED_REFS, ALL_RESOLVED)
     ranked = sorted(sighting.unresolved, key=lambda item: _ORDER.index(item.reason))
-    return Condition("ResolvedRefs", "False", ranked[0].reason, " ".join(item.text for item in ranked))
+    texts = [item.text for item in ranked[:TOLD_MAX]]
+    if len(ranked) > TOLD_MAX:
+        texts.append(f"And {len(ranked) - TOLD_MAX} more.")
+    return Condition("ResolvedRefs", "False", ranked[0].reason, " ".join(texts))
 
 
 def _crashing(sighting: Sighting) -> Condition:

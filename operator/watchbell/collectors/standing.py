@@ -89,13 +89,16 @@ class Standing:
         if not policy.is_enforced or policy.scope is None:
             return Sighting(open_incidents=len(cases), drift_incidents=drift_incidents)
         matched = len(self.watches.pods(policy.scope))
+        drift = self.books.drift.sight(policy.key)
+        told = {item.reason for item in drift.unresolved}
+        seen = (item for item in (*self._unread(policy), *self._unpinned(policy)) if item.reason not in told)
         return Sighting(
             matched,
             min(self._crashing(policy, cases), matched),
             len(cases),
-            self.books.drift.sight(policy.key),
+            drift,
             self._refusal(policy),
-            (*unresolved, *self._unread(policy), *self._unpinned(policy)),
+            (*unresolved, *drift.unresolved, *seen),
             self.books.drift.baseline_status(policy.key),
             drift_incidents,
         )
