@@ -3,7 +3,7 @@
 Before: `DifferenceFacts`, text of anybody. After: `document.Changes`. Of a long value the part that differs is shown with a little around it,
 so that nobody has to look for it.
 
-Bounds: 50 differences, 40 KB of HTML.
+Bounds: 50 differences, 60 KB of HTML.
 """
 
 import re
@@ -16,8 +16,8 @@ from watchbell.mail.redaction import redact
 from watchbell.mail.untrusted import ELLIPSIS, visible
 
 MAX_DIFFERENCES = 50
-MAX_BYTES = 40_000
-_ROW_BYTES = 700
+MAX_BYTES = 60_000
+_ROW_BYTES = 1_040
 _MAX_VALUE = 2048
 _SHOWN = 420
 _AROUND = 90

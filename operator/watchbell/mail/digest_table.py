@@ -9,9 +9,8 @@ Bound: 480 KB; an EmailMessage holds attachments of 512 KiB, and etcd objects of
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from watchbell.mail.document import moment
 from watchbell.mail.facts import DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.redaction import redact
 from watchbell.mail.untrusted import visible
@@ -29,8 +28,8 @@ COLUMNS = (
     "severity",
     "transition",
     "incident",
-    "first_time",
-    "last_time",
+    "first_time_utc",
+    "last_time_utc",
     "occurrences",
     "affected_pods",
     "reason",
@@ -41,9 +40,9 @@ COLUMNS = (
     "exit_code",
     "signal",
     "restarts",
-    "pod_last_time",
+    "pod_last_time_utc",
 )
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/ ()%-]*")
+_PLAIN = re.compile(r"(?![- ])[A-Za-z0-9_.:/ ()%-]*")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -72,7 +71,7 @@ def table(facts: DigestFacts) -> Table:
     total = sum(max(len(entry.pods), 1) for entry in facts.entries)
     room = MAX_BYTES - len(lines[0]) - 100
     for line in _lines(facts):
-        room -= len(line.encode()) + 2
+        room -= (len(line) if line.isascii() else len(line.encode())) + 2
         if room < 0:
             left_out = total - len(lines) + 1
             lines.append(f"{left_out} more rows left out: a mail cannot be larger" + "," * (len(COLUMNS) - 1))
@@ -83,9 +82,9 @@ def table(facts: DigestFacts) -> Table:
 
 def cell(text: str) -> str:
     """One line of at most 300 characters, harmless in a spreadsheet, quoted where RFC 4180 asks for it."""
-    first = text[:1]
-    if _PLAIN.fullmatch(text) and first != "-" and len(text) <= MAX_CELL_CHARACTERS:
+    if len(text) <= MAX_CELL_CHARACTERS and _PLAIN.fullmatch(text):
         return text
+    first = text[:1]
     shown = visible(text, MAX_CELL_CHARACTERS)
     if first in _FORMULA or shown.lstrip()[:1] in _FORMULA:
         shown = f"'{shown}"
@@ -124,17 +123,15 @@ def _entry(entry: DigestEntry, facts: DigestFacts) -> str:
 
 
 def _pod(pod: PodFacts) -> str:
-    reason = pod.reason
-    return (
-        f"{cell(pod.name)},{cell(pod.node)},{cell(reason)},{_number(pod.exit_code)},{_number(pod.signal)},"
-        f"{pod.restarts},{_time(pod.last_time)}"
-    )
+    numbers = f"{_number(pod.exit_code)},{_number(pod.signal)},{pod.restarts}"
+    return f"{cell(pod.name)},{cell(pod.node)},{cell(pod.reason)},{numbers},{_time(pod.last_time)}"
 
 
 def _number(number: int | None) -> str:
-    """Exit codes of Windows may be negative, which a spreadsheet takes for a formula and then for the number it is."""
+    """An integer is written bare: even one that begins with a minus is no formula but a number."""
     return "" if number is None else str(number)
 
 
 def _time(when: datetime | None) -> str:
-    return moment(when)
+    """`2026-11-21 14:02:11`, which a spreadsheet takes for a time; the name of the column says that it is UTC."""
+    return when.astimezone(UTC).isoformat(" ", "seconds")[:19] if when else ""

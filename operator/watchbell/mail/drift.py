@@ -33,6 +33,8 @@ from watchbell.mail.untrusted import visible
 __all__ = ["KIND", "CrashFacts", "DifferenceFacts", "Return", "render_back_to_baseline", "render_drift"]
 
 KIND = "Drift"
+MAX_PODS = 10
+"""Fewer than in other mails: the room is for fifty differences."""
 _BASELINES = {
     "OwnerTemplate": "the template of its owner",
     "Captured": "the captured baseline",
@@ -75,7 +77,7 @@ def render_drift(facts: CrashFacts) -> Rendered:
             *evidence.changes(facts.changes, "What changed before it began"),
             _way_out(facts, names),
             baseline_commands(facts, names),
-            *evidence.pods(facts, "Pod that differs", "Pods that differ"),
+            *evidence.pods(facts, "Pod that differs", "Pods that differ", MAX_PODS),
             _details(facts, names),
             *_next_steps(facts, names),
             *about_mail(facts.template_failure),

@@ -66,21 +66,21 @@ def events(texts: Sequence[str]) -> tuple[Block, ...]:
     return (Listing("Warning events", lines, "The newest is the last one."),) if lines else ()
 
 
-def pods(facts: CrashFacts, one: str, several: str) -> tuple[Block, ...]:
+def pods(facts: CrashFacts, one: str, several: str, most: int = MAX_PODS) -> tuple[Block, ...]:
     """The affected pods in a table, under a heading for `one` or for `several`, then with their number; nothing when none is known."""
     total = total_pods(facts)
     if not facts.pods:
         return ()
-    rows = _rows(facts)
+    rows = _rows(facts, most)
     heading = one if total == 1 else f"{several} ({total})"
     return (Items(heading, rows, total - len(rows)),)
 
 
-def _rows(facts: CrashFacts) -> tuple[Item, ...]:
-    """The first pods, as many as fit in bytes of HTML."""
+def _rows(facts: CrashFacts, most: int) -> tuple[Item, ...]:
+    """The first pods, at most so many, and as many as fit in bytes of HTML."""
     rows: list[Item] = []
     room = MAX_POD_BYTES
-    for pod in facts.pods[:MAX_PODS]:
+    for pod in facts.pods[:most]:
         row = _pod(pod, facts.now)
         room -= len(escape(row.name + row.place + row.state).encode())
         if room < 0:
