@@ -31,6 +31,18 @@ def ended(at: datetime, code: int = 1, reason: str = "Error", **more: Any) -> di
     }
 
 
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": message}}
+
+
+def pod_condition(
+    type_: str, status: str = "False", reason: str = "", at: datetime = EPOCH, message: str = ""
+) -> dict[str, Any]:
+    """A condition as the control plane and the kubelet write it."""
+    written = {"type": type_, "status": status, "lastProbeTime": None, "lastTransitionTime": stamp(at)}
+    return written | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
+
+
 def backing_off() -> dict[str, Any]:
     return {
         "waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container=collector pod=x"}

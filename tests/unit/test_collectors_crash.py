@@ -7,11 +7,13 @@ import pytest
 from podrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
 from watchbell.api.enums import CrashKind
 from watchbell.collectors.crash import Quiet, Sight, detect, is_healthy, judge
+from watchbell.collectors.ends import KILL_NOTE, PROBE_DOUBT, PROBE_NOTE, STOP_NOTE
 from watchbell.collectors.findings import Look
 from watchbell.collectors.pod import Pod, memory_limit, owner_of
 from watchbell.collectors.rules import CrashRules
 
 ERROR, LOOP, OOM = CrashKind.CONTAINER_ERROR, CrashKind.CRASH_LOOP_BACK_OFF, CrashKind.OOM_KILLED
+SUBPROCESS = CrashKind.SUBPROCESS_CRASHED
 ALL = CrashRules(frozenset(CrashKind))
 HOUR = timedelta(hours=1)
 AT_START = CrashRules(frozenset(CrashKind), news_since=EPOCH - HOUR)
@@ -28,6 +30,10 @@ BARE = {"ownerReferences": [], "spec": {"restartPolicy": "Never"}}
 JOB = {"ownerReferences": [owned_by("Job", "backup")], "spec": {"restartPolicy": "Never"}}
 GOING = {"deletionTimestamp": stamp(EPOCH + timedelta(seconds=30)), "deletionGracePeriodSeconds": 30}
 
+BOTH = pod(container(), container("reloader"))
+TWO = {"containers": [{"name": "collector"}, {"name": "reloader"}]}
+RELOADER_IS_MAIN = {"kubectl.kubernetes.io/default-container": "reloader"}
+
 CRASHES = {
     "it ended with an error and is not restarted yet": (HEALTHY, after(state=ended(EPOCH)), [ERROR]),
     "it ended and runs again by the time anybody looks": (
@@ -41,6 +47,56 @@ CRASHES = {
         HEALTHY,
         after(state=ended(EPOCH, 0, "OOMKilled")),
         [OOM],
+    ),
+    "a child was killed for memory and the rest ended with an error": (
+        HEALTHY,
+        after(state=ended(EPOCH, 1, "OOMKilled")),
+        [OOM],
+    ),
+    "it was killed for its memory before it was restarted": (
+        HEALTHY,
+        after(lastState=ended(EPOCH, 137, "OOMKilled"), restartCount=1),
+        [OOM],
+    ),
+    "it died beside the main container that runs on": (
+        BOTH,
+        pod(container(), container("reloader", state=ended(EPOCH, 2)), spec=TWO),
+        [SUBPROCESS],
+    ),
+    "it is held back beside the main container that runs on": (
+        BOTH,
+        pod(container(), looping(EPOCH) | {"name": "reloader"}, spec=TWO),
+        [SUBPROCESS, LOOP],
+    ),
+    "the main one died, whichever comes first in the list": (
+        BOTH,
+        pod(container("reloader"), container(state=ended(EPOCH, 2)), spec=TWO),
+        [ERROR],
+    ),
+    "the annotation names the main one": (
+        BOTH,
+        pod(container("reloader"), container(state=ended(EPOCH, 2)), spec=TWO, annotations=RELOADER_IS_MAIN),
+        [SUBPROCESS],
+    ),
+    "all died together": (
+        BOTH,
+        pod(container(state=ended(EPOCH, 1)), container("reloader", state=ended(EPOCH, 2)), spec=TWO),
+        [ERROR, ERROR],
+    ),
+    "its last words name a process that died": (
+        HEALTHY,
+        after(state=ended(EPOCH, 1, message="supervisor: child process exporter exited with status 139")),
+        [SUBPROCESS],
+    ),
+    "a supervisor that ends well names a process that died": (
+        HEALTHY,
+        after(state=ended(EPOCH, 0, "Completed", message="sub-process 41 was killed by signal 9")),
+        [SUBPROCESS],
+    ),
+    "its last words name no process": (
+        HEALTHY,
+        after(state=ended(EPOCH, 1, message="cannot unmarshal the configuration: unknown type")),
+        [ERROR],
     ),
     "it is held back after an error": (HEALTHY, pod(looping(EPOCH)), [ERROR, LOOP]),
     "it is held back after an OOM kill": (HEALTHY, pod(looping(EPOCH, code=137, reason="OOMKilled")), [OOM, LOOP]),
@@ -114,7 +170,7 @@ NO_CRASHES = {
         after(lastState=ended(EPOCH, 137, "ContainerStatusUnknown"), restartCount=1),
         Quiet.END_NOT_TOLD,
     ),
-    "the image is being pulled": (None, after(state={"waiting": {"reason": "ContainerCreating"}}), Quiet.NOTHING_ENDED),
+    "the image is being pulled": (None, after(state={"waiting": {"reason": "ContainerCreating"}}), Quiet.STARTING),
 }
 
 
@@ -169,6 +225,56 @@ def test_init_containers_are_told_apart():
     )
     found = detect(None, broken, ALL, EPOCH).findings
     assert {(item.container, item.is_init) for item in found} == {("fetch", True)}
+
+
+def test_a_process_beside_the_main_one_is_told_under_another_kind_where_the_policy_leaves_this_one_out():
+    dead = pod(container(), container("reloader", state=ended(EPOCH, 2)), spec=TWO)
+    (finding,) = detect(BOTH, dead, CrashRules(frozenset({ERROR})), EPOCH).findings
+    assert (finding.kind, finding.container) == (ERROR, "reloader")
+
+
+PROBED = {"containers": [{"name": "collector", "livenessProbe": {"httpGet": {"path": "/", "port": 13133}}}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "spec", "note"),
+    [
+        (137, "Error", PROBED, PROBE_NOTE),
+        (143, "Error", PROBED, PROBE_NOTE),
+        (137, "Error", {}, KILL_NOTE),
+        (143, "Error", {}, STOP_NOTE),
+        (1, "Error", PROBED, ""),
+        (137, "OOMKilled", PROBED, ""),
+    ],
+)
+def test_a_container_that_a_liveness_probe_had_killed_counts_as_a_crash_and_says_so(code, reason, spec, note):
+    seen = pod(container(lastState=ended(EPOCH, code, reason), restartCount=1), spec=spec)
+    (finding,) = detect(HEALTHY, seen, ALL, EPOCH).findings
+    assert finding.note == note
+
+
+ENDED_WELL = {"lastState": ended(EPOCH, 0, "Completed"), "restartCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "doubts"),
+    [
+        (HEALTHY, pod(container(**ENDED_WELL), spec=PROBED), 1),
+        (HEALTHY, pod(container(**ENDED_WELL)), 0),
+        (HEALTHY, pod(container(**ENDED_WELL), spec=PROBED | {"restartPolicy": "OnFailure"}), 0),
+        (pod(container(**ENDED_WELL), spec=PROBED), pod(container(**ENDED_WELL), spec=PROBED, labels={"a": "b"}), 0),
+        (HEALTHY, pod(container(**ENDED_WELL), spec=PROBED, **GOING), 0),
+    ],
+)
+def test_a_probed_container_that_ends_well_is_in_doubt_until_an_event_tells_who_ended_it(old, new, doubts):
+    look = detect(old, new, ALL, EPOCH)
+    assert look.findings == ()
+    assert [(one.kind, one.note) for one in look.doubtful] == [(ERROR, PROBE_DOUBT)] * doubts
+
+
+def test_a_kind_that_the_policy_leaves_out_is_not_in_doubt_either():
+    look = detect(HEALTHY, pod(container(**ENDED_WELL), spec=PROBED), CrashRules(frozenset({LOOP})), EPOCH)
+    assert look.doubtful == ()
 
 
 def test_each_container_of_a_pod_has_findings_of_its_own():

@@ -36,7 +36,8 @@ POD_DETECTORS: tuple[Callable[[PodSight], Verdict], ...] = (
     reported_subprocess,
     not_ready,
 )
-_SAYS_LITTLE = frozenset({Quiet.NOTHING_ENDED, Quiet.HEALTHY, Quiet.FEW_RESTARTS, Quiet.STARTING})
+_SAYS_NOTHING = frozenset({Quiet.NOTHING_ENDED, Quiet.HEALTHY, Quiet.FEW_RESTARTS})
+_GIVES_WAY = _SAYS_NOTHING | {Quiet.STARTING}
 """Reasons that give way to what another detector has to say."""
 
 
@@ -88,7 +89,7 @@ def _settle(verdicts: list[Verdict], rules: CrashRules) -> tuple[Finding, ...] |
         match verdict:
             case Quiet() | Later():
                 reason = Quiet.NOT_YET if isinstance(verdict, Later) else verdict
-                quiet = reason if quiet in _SAYS_LITTLE and reason not in _SAYS_LITTLE else quiet
+                quiet = reason if quiet in _GIVES_WAY and reason not in _SAYS_NOTHING else quiet
             case Finding() if verdict.kind not in rules.kinds:
                 quiet = Quiet.KIND_NOT_SELECTED
             case _:

@@ -157,7 +157,8 @@ def _why_another(sight: PodSight, ready: PodCondition | None) -> Quiet | None:
 
 
 def _is_held(status: ContainerStatus) -> bool:
-    return status.waiting_reason not in STARTING
+    """Whether it waits for what another kind tells, or failed and is about to be started again."""
+    return status.waiting_reason not in STARTING or (status.ended is not None and status.ended.exit_code != 0)
 
 
 def _is_through(pod: Pod, status: ContainerStatus) -> bool:
@@ -213,7 +214,7 @@ def _once(
 
 def _not_yet(sight: PodSight, since: datetime | None) -> Later | None:
     if since is None:
-        return None
+        return Later(sight.rules.not_ready_s)
     left_s = sight.rules.not_ready_s - (sight.now - since).total_seconds()
     return Later(left_s) if left_s > 0 else None
 
