@@ -37,7 +37,10 @@ class Parameter(Block):
 
 
 class EmailTemplateSpec(Spec):
-    """Liquid: `{{ incident.owner }}`, `{% for pod in incident.pods %}`. Values are escaped in HTML; there is no way to objects, files or other templates."""
+    """Liquid: `{{ incident.owner }}`, `{% for pod in incident.pods %}`.
+
+    Values are escaped in HTML; there is no way to objects, files or other templates.
+    """
 
     RULES = (
         Rule(
