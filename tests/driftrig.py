@@ -96,7 +96,7 @@ def pod_of(
             if "fieldRef" in variable.get("valueFrom", {}):
                 variable["valueFrom"]["fieldRef"]["apiVersion"] = "v1"
     statuses = [
-        container(part["name"], image=part["image"], state=running_state(STARTED), **status)
+        container(part["name"], **({"image": part["image"], "state": running_state(STARTED)} | status))
         for part in spec["containers"]
     ]
     made |= {"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Running", "containerStatuses": statuses}}
