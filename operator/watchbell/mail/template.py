@@ -129,12 +129,12 @@ def render(
     compiled: Compiled, values: Mapping[str, Any], given: Mapping[str, str] | None = None
 ) -> Rendered | TemplateProblem:
     """The mail. `values` are plain (dict, list, str, int, bool, None); `given` are the parameters that the user of the template gave."""
-    from watchbell.mail import template_engine  # noqa: PLC0415 - see the module's text
+    from watchbell.mail import template_engine, template_meter  # noqa: PLC0415 - see the module's text
 
     parameters = bind(compiled.parameters, given or {})
     if isinstance(parameters, TemplateProblem):
         return parameters
-    scope, meter = {**values, "parameters": parameters}, template_engine.Meter()
+    scope, meter = {**values, "parameters": parameters}, template_meter.Meter()
     written: dict[str, str] = {}
     for name, parsed in compiled.fields.items():
         text = _guarded(name, partial(template_engine.render, parsed, scope, meter))

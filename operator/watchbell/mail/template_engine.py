@@ -1,8 +1,6 @@
 """Parses and renders one template within fixed bounds: python-liquid's parser under our tokens, names, filters, buffer and count of work.
 
-Before: `template` hands over one field's source, later the values. After: text, or a RefusalError. All work is counted, nothing is timed: the same
-template with the same values always ends the same way, whatever else the machine does. `MAX_WORK` is such that the worst that was found
-(`tests/unit/test_template_hostile.py`) stays below 100 ms of CPU. Values are plain: dict, list, str, int, bool, None.
+Before: `template` hands over one field's source, later the values. After: text, or a RefusalError. Values are plain: dict, list, str, int, bool, None.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,61 +24,13 @@ from markupsafe import escape
 
 from watchbell.mail.nearest import nearest
 from watchbell.mail.template_filters import FILTERS, FilterError, kind_of, text_of
+from watchbell.mail.template_meter import Meter, MeteredOutput
 from watchbell.mail.template_syntax import TAGS, RefusalError, tokens_of
 
-MAX_WORK = 20_000
-MAX_OUTPUT_BYTES = 262_144
 MAX_LOCALS = 64
 MAX_NESTING = 12
-_CHARACTERS_A_UNIT = 128
-_ITEMS_A_UNIT = 16
-_COMPARISONS_A_UNIT = 2_048
 _LOOP_NAMES = ("first", "index", "index0", "last", "length", "parentloop", "rindex", "rindex0")
 _PSEUDO_TAGS = ("content", "output", "illegal")
-
-
-class Meter:
-    """The work that is left for one mail, in units of about a microsecond or two."""
-
-    def __init__(self, work: int = MAX_WORK) -> None:
-        self.left = work
-
-    def charge(self, units: int, token: Token | None = None) -> None:
-        """Raises RefusalError when nothing is left."""
-        self.left -= units
-        if self.left < 0:
-            raise RefusalError("takes too much work; loop over less, or filter shorter texts", token=token)
-
-    def charge_for(self, value: object, token: Token | None = None) -> None:
-        """By the size of a value that is about to be read, compared, filtered or written."""
-        match value:
-            case str():
-                self.charge(1 + len(value) // _CHARACTERS_A_UNIT, token)
-            case list() | dict():
-                self.charge(1 + len(value) // _ITEMS_A_UNIT, token)
-            case _:
-                self.charge(1, token)
-
-    def charge_search(self, value: object, searched: object, token: Token | None = None) -> None:
-        """For a search that may compare every character of one with every character of the other."""
-        if isinstance(value, str) and isinstance(searched, str):
-            self.charge(len(value) * len(searched) // _COMPARISONS_A_UNIT, token)
-
-
-class _Output(StringIO):
-    """Takes what is written, up to the bound; what a `capture` takes in counts the same way."""
-
-    def __init__(self, meter: Meter) -> None:
-        super().__init__()
-        self.size = 0
-        self._meter = meter
-
-    def write(self, text: str, /) -> int:
-        self._meter.charge(len(text) // _CHARACTERS_A_UNIT)
-        self.size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        if self.size > MAX_OUTPUT_BYTES:
-            raise RefusalError(f"makes more than {MAX_OUTPUT_BYTES // 1024} KiB", token=None)
-        return super().write(text)
 
 
 class _Metered(Node):
@@ -195,7 +145,7 @@ class _Context(RenderContext):
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         """For `capture`."""
         del buf
-        return _Output(self.meter)
+        return MeteredOutput(self.meter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +179,7 @@ def check_names(parsed: Parsed, values: Mapping[str, object]) -> None:
 
 def render(parsed: Parsed, values: Mapping[str, object], meter: Meter) -> str:
     """The text. Raises LiquidError."""
-    context, buffer = _Context(parsed.template, values, meter), _Output(meter)
+    context, buffer = _Context(parsed.template, values, meter), MeteredOutput(meter)
     for node in parsed.template.nodes:
         try:
             node.render(context, buffer)
@@ -336,8 +286,8 @@ def _filtered(
         raise RefusalError(f"filter {name} takes {takes} arguments without names", token=token)
     for each in (value, *arguments):
         meter.charge_for(each, token)
-    for each in arguments[:1]:
-        meter.charge_search(value, each, token)
+    if one.searches:
+        meter.charge_search(value, arguments[0], token)
     try:
         return one.function(value, *arguments)
     except FilterError as problem:

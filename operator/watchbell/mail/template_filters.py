@@ -22,12 +22,16 @@ class FilterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter: its function, how many arguments it takes after the value, and what it does, for the documentation."""
+    """A filter: its function, how many arguments it takes after the value, and what it does, for the documentation.
+
+    One that `searches` looks for its first argument in the value, which may cost the product of both.
+    """
 
     function: Callable[..., Any]
     fewest: int
     most: int
     doc: str
+    searches: bool = False
 
 
 def text_of(value: object) -> str:
@@ -182,8 +186,8 @@ FILTERS: Mapping[str, Filter] = {
     "prepend": Filter(
         lambda value, start: _sum(text_of(start), text_of(value)), 1, 1, "the text with another before it"
     ),
-    "remove": Filter(_replace, 1, 1, "the text without each occurrence of another"),
-    "replace": Filter(_replace, 2, 2, "each occurrence of one text replaced by another"),
+    "remove": Filter(_replace, 1, 1, "the text without each occurrence of another", searches=True),
+    "replace": Filter(_replace, 2, 2, "each occurrence of one text replaced by another", searches=True),
     "size": Filter(_size, 0, 0, "how many characters or items"),
     "slice": Filter(
         _slice, 1, 2, "from the given place (0 = the first, -1 = the last) as many characters as given, else one"
