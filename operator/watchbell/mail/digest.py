@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from watchbell.mail import page, plain
 from watchbell.mail.attachment import Attachment
-from watchbell.mail.digest_rows import over, standing, worst_of
+from watchbell.mail.digest_rows import RANKS, over, standing, worst_of
 from watchbell.mail.digest_table import Table, digest_csv, table
 from watchbell.mail.document import Block, Commands, Document, Facts, Paragraph, Rendered, Tone, count, moment, span
 from watchbell.mail.facts import DigestEntry, DigestFacts, DigestReason, SilenceFacts
@@ -153,11 +153,8 @@ def _counts(entries: Sequence[DigestEntry]) -> str:
     for entry in entries:
         shown = visible(entry.severity, 20)
         counted[shown] = counted.get(shown, 0) + 1
-    ranked = sorted(counted.items(), key=lambda item: (_RANKS.get(item[0], len(_RANKS)), item[0]))
+    ranked = sorted(counted.items(), key=lambda item: (RANKS.get(item[0], len(RANKS)), item[0]))
     return ", ".join([f"{number} {severity}" for severity, number in ranked[:5]])
-
-
-_RANKS = {severity: rank for rank, severity in enumerate(TONES)}
 
 
 def _reach(entries: Sequence[DigestEntry]) -> str:

@@ -20,8 +20,9 @@ from watchbell.mail.untrusted import name, visible
 MAX_ROWS = 50
 MAX_BYTES = 72_000
 _ROW_BYTES = 950
-_RANKS = {severity: rank for rank, severity in enumerate(TONES)}
-_UNKNOWN_RANK = len(_RANKS)
+RANKS = {severity: rank for rank, severity in enumerate(TONES)}
+_UNKNOWN_RANK = len(RANKS)
+_GROUPS = (*TONES.items(), ("Other", Tone.WARNING))
 
 
 class Room:
@@ -49,11 +50,8 @@ def worst_of(entries: Sequence[DigestEntry]) -> str:
 def standing(entries: Sequence[DigestEntry], facts: DigestFacts) -> tuple[tuple[Block, ...], Room]:
     """A table for each severity, the worst first, and what room is left."""
     room = Room()
-    ordered = sorted(entries, key=lambda entry: (_rank(entry), entry.severity, *_owner_key(entry)))
-    blocks = [
-        _table(visible(severity, 20), TONES.get(severity, Tone.WARNING), tuple(members), (facts, room))
-        for severity, members in groupby(ordered, key=lambda entry: entry.severity)
-    ]
+    ordered = sorted(entries, key=lambda entry: (_rank(entry), *_owner_key(entry)))
+    blocks = [_table(*_GROUPS[rank], tuple(members), (facts, room)) for rank, members in groupby(ordered, key=_rank)]
     return tuple(blocks), room
 
 
@@ -64,7 +62,7 @@ def over(entries: Sequence[DigestEntry], facts: DigestFacts, heading: str, room:
 
 
 def _rank(entry: DigestEntry) -> int:
-    return _RANKS.get(entry.severity, _UNKNOWN_RANK)
+    return RANKS.get(entry.severity, _UNKNOWN_RANK)
 
 
 def _owner_key(entry: DigestEntry) -> tuple[str, str, str, str, str]:

@@ -128,15 +128,12 @@ _OTHER = {
     "good": '<b class="good" style="color:#12683a;background:#e2f6ea;font-weight:700;text-decoration:underline">%s</b>',
     "warning": '<b class="warning" style="color:#8f4a00;background:#fff1d6;font-weight:700;text-decoration:underline">%s</b>',
 }
-# Fonts are said once a box, and a long value hangs beside its label: fifty of these have to fit too.
-_SIDE = (
-    '<div style="padding-left:66px;text-indent:-66px">'
-    '<span class="dim" style="display:inline-block;width:66px;text-indent:0;color:#5c6675">@</span>%s</div>'
-)
+# Fonts are said once a box: fifty of these have to fit too. Values have a line of their own, the whole width of a phone.
+_SIDE = '<div class="dim" style="margin-top:6px;font-size:11px;line-height:16px;color:#5c6675">@</div><div>%s</div>'
 _CHANGE = (
     '<div class="box ink" style="margin:0 0 10px;padding:12px 14px;background:#f6f8fa;border:1px solid #e7eaee;border-radius:7px;'
     f'{_type(_MONO, 12, 20, _INK)};{_BREAK}"><b style="font-size:13px">%s</b>'
-    f'<div class="dim" style="margin:2px 0 8px;{_type(_SANS, 12, 18, _DIM)}">%s</div>'
+    f'<div class="dim" style="margin:2px 0 0;{_type(_SANS, 12, 18, _DIM)}">%s</div>'
     f"{_SIDE.replace('@', 'expected')}{_SIDE.replace('@', 'actual')}</div>"
 )
 _WHY = f'<p class="dim" style="margin:12px 0 4px;{_type(_SANS, 13, 19, _DIM)}">%s</p>'
