@@ -11,49 +11,54 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from collectorrig import EPOCH, backing_off, container, ended, looping, pod, policy_body, running_state, stamp
-from watchbell.api.enums import CrashKind, Severity, Transition
+from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment
 from watchbell.collectors.caseload import Case, Caseload
 from watchbell.collectors.crash import detect
-from watchbell.collectors.decisions import LOOP_HOLD_S, Rest, Step, decide, intend, observe, resolve, settle
-from watchbell.collectors.health import Health, Standing, assess
-from watchbell.collectors.incidents import (
-    Family,
-    Group,
-    Outcome,
-    Past,
-    closed_at,
-    fold,
-    group_of,
-    incident_name,
-    message_name,
+from watchbell.collectors.decisions import (
+    LOOP_HOLD_S,
+    Rest,
+    Step,
+    decide,
+    hold_s,
+    intend,
+    observe,
+    relapse,
+    resolve,
+    settle,
+    withdraw,
 )
+from watchbell.collectors.health import Health, Standing, assess
+from watchbell.collectors.folding import Outcome, fold
+from watchbell.collectors.incidents import Family, Group, Past, closed_at, group_of, incident_name
+from watchbell.collectors.naming import message_name
 from watchbell.collectors.pod import Owner, Pod
 from watchbell.collectors.policies import read_policy
 from watchbell.collectors.records import incident_body, incident_status
 from watchbell.collectors.recovery import adopt, case_of, past_of, record_of
-from watchbell.collectors.rules import CrashRules, Plan
+from watchbell.collectors.rules import CrashRules, Plan, Severities
 
 SECOND = timedelta(seconds=1)
 GROUP = Group("obs", "collectors", "uid-1", Owner("Deployment", "gateway"), Family.CRASH, "collector")
-ALL = CrashRules(frozenset(CrashKind))
-PLAN = Plan(wait_s=5, repeat_s=3600, resolve_after_s=120, tells_resolved=True)
+SEVERITIES = Severities()
+ALL = CrashRules(frozenset(IncidentKind))
+PLAN = Plan(wait_s=5, repeat_s=3600, resolve_after_s=120, tells_resolved=True, max_incidents=1)
 FAILING, READY, GONE = Health(Standing.FAILING, 1), Health(Standing.READY), Health(Standing.GONE)
 
 
 def crash_at(time: datetime, restarts: int = 0, name: str = "gateway-0", **end: Any):
     return detect(
         None, pod(container(state=ended(time, **end), restartCount=restarts, ready=False), name=name), ALL, time
-    )
+    ).findings
 
 
 def loop_at(time: datetime, restarts: int = 1, name: str = "gateway-0", **end: Any):
-    return detect(None, pod(looping(time, restarts, **end), name=name), ALL, time)
+    return detect(None, pod(looping(time, restarts, **end), name=name), ALL, time).findings
 
 
 def opened(*findings):
-    incident, _ = fold(None, GROUP, findings or crash_at(EPOCH), None, Severity.WARNING)
+    incident, _ = fold(None, GROUP, findings or crash_at(EPOCH), None, SEVERITIES)
     return replace(incident, uid="u")
 
 
@@ -64,18 +69,18 @@ def told(time: datetime = EPOCH):
 class TestFolding:
     def test_the_same_finding_again_changes_nothing(self):
         incident = opened()
-        assert fold(incident, GROUP, crash_at(EPOCH), None, Severity.WARNING) == (incident, Outcome.NOTHING_NEW)
+        assert fold(incident, GROUP, crash_at(EPOCH), None, SEVERITIES) == (incident, Outcome.NOTHING_NEW)
 
     def test_a_loop_after_an_error_is_the_same_incident_and_rises_in_kind(self):
-        incident, outcome = fold(opened(), GROUP, loop_at(EPOCH), None, Severity.WARNING)
+        incident, outcome = fold(opened(), GROUP, loop_at(EPOCH), None, SEVERITIES)
         assert outcome is Outcome.ESCALATED
-        assert (incident.kind, incident.worst) == (CrashKind.CONTAINER_ERROR, CrashKind.CRASH_LOOP_BACK_OFF)
+        assert (incident.kind, incident.worst) == (IncidentKind.CONTAINER_ERROR, IncidentKind.CRASH_LOOP_BACK_OFF)
         assert (incident.occurrences, incident.affected_count) == (1, 1)
 
     def test_another_end_counts_and_another_pod_is_listed(self):
         later = EPOCH + 60 * SECOND
-        incident, _ = fold(opened(), GROUP, crash_at(later, 1), None, Severity.WARNING)
-        incident, _ = fold(incident, GROUP, crash_at(later, 0, "gateway-1"), None, Severity.WARNING)
+        incident, _ = fold(opened(), GROUP, crash_at(later, 1), None, SEVERITIES)
+        incident, _ = fold(incident, GROUP, crash_at(later, 0, "gateway-1"), None, SEVERITIES)
         assert (incident.occurrences, incident.affected_count, set(incident.affected)) == (
             3,
             2,
@@ -83,11 +88,11 @@ class TestFolding:
         )
 
     def test_crashes_between_two_events_are_counted_by_the_restarts(self):
-        incident, _ = fold(opened(), GROUP, crash_at(EPOCH + 60 * SECOND, 4), None, Severity.WARNING)
+        incident, _ = fold(opened(), GROUP, crash_at(EPOCH + 60 * SECOND, 4), None, SEVERITIES)
         assert incident.occurrences == 5
 
     def test_an_older_end_is_known_to_be_older(self):
-        incident, outcome = fold(opened(), GROUP, crash_at(EPOCH - SECOND), None, Severity.WARNING)
+        incident, outcome = fold(opened(), GROUP, crash_at(EPOCH - SECOND), None, SEVERITIES)
         assert (incident.last_seen, outcome) == (EPOCH, Outcome.OLDER_THAN_KNOWN)
 
     @pytest.mark.parametrize(
@@ -101,16 +106,14 @@ class TestFolding:
     )
     def test_what_the_incident_before_covered_is_no_news(self, findings, outcome):
         past = Past("before", EPOCH + timedelta(milliseconds=500))
-        incident, done = fold(None, GROUP, findings, past, Severity.WARNING)
+        incident, done = fold(None, GROUP, findings, past, SEVERITIES)
         assert done is outcome
         assert incident is None or incident.name == incident_name(GROUP, "before")
 
     def test_a_storm_of_one_workload_is_one_incident_with_a_bound(self):
         incident = None
         for number in range(2100):
-            incident, _ = fold(
-                incident, GROUP, crash_at(EPOCH + number * SECOND, name=f"p{number}"), None, Severity.WARNING
-            )
+            incident, _ = fold(incident, GROUP, crash_at(EPOCH + number * SECOND, name=f"p{number}"), None, SEVERITIES)
         assert (incident.affected_count, len(incident.affected), incident.occurrences) == (2100, 2000, 2100)
         assert "p0" not in incident.affected
 
@@ -153,7 +156,7 @@ class TestDecisions:
         assert observe(incident, FAILING, early).healthy_since is None
 
     def test_a_container_that_came_back_in_a_loop_must_outlive_the_kubelets_back_off(self):
-        incident, _ = fold(told(), GROUP, crash_at(EPOCH + SECOND, 1), None, Severity.WARNING)
+        incident, _ = fold(told(), GROUP, crash_at(EPOCH + SECOND, 1), None, SEVERITIES)
         incident = observe(incident, READY, EPOCH + SECOND)
         late = EPOCH + timedelta(seconds=1 + 120 + LOOP_HOLD_S)
         assert decide(incident, READY, PLAN, late - SECOND).step is Step.REST
@@ -192,7 +195,7 @@ class TestHealth:
 
 
 def test_what_an_object_holds_is_read_back_as_it_was():
-    incident, _ = fold(told(), GROUP, loop_at(EPOCH + SECOND, 1, message="boom"), None, Severity.WARNING)
+    incident, _ = fold(told(), GROUP, loop_at(EPOCH + SECOND, 1, message="boom"), None, SEVERITIES)
     body = incident_body(incident) | {"status": incident_status(incident, (), EPOCH)}
     body["metadata"]["uid"] = "u"
     again = case_of(record_of(body), read_policy(policy(uid="uid-1")), EPOCH).incident
@@ -209,7 +212,7 @@ def test_what_an_object_holds_is_read_back_as_it_was():
         "notifications",
     )
     assert {field: getattr(again, field) for field in same} == {field: getattr(incident, field) for field in same}
-    folded, outcome = fold(again, GROUP, loop_at(EPOCH + SECOND, 1, message="boom"), None, Severity.WARNING)
+    folded, outcome = fold(again, GROUP, loop_at(EPOCH + SECOND, 1, message="boom"), None, SEVERITIES)
     assert outcome is Outcome.NOTHING_NEW
     assert folded.image == incident.image
 
@@ -233,7 +236,14 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.now = EPOCH
         self.policy = read_policy(
-            policy(grouping={"waitSeconds": 5, "resolveAfterSeconds": 120, "repeatSeconds": 7200})
+            policy(
+                grouping={
+                    "waitSeconds": 5,
+                    "resolveAfterSeconds": 120,
+                    "repeatSeconds": 7200,
+                    "maxIncidentsPerMessage": 1,
+                }
+            )
         )
         self.pods: dict[str, dict[str, Any]] = {}
         self.made = 0
@@ -310,7 +320,9 @@ class Life(RuleBasedStateMachine):
                 self.load.put(case_of(record, self.policy, self.now))
         for name in self.pods:
             self.cache[name] = self._pod(name)
-            self.load.absorb(self.policy, detect(None, self.cache[name], self.policy.rules_at(self.now), self.now))
+            self.load.absorb(
+                self.policy, detect(None, self.cache[name], self.policy.rules_at(self.now), self.now).findings
+            )
 
     @rule()
     def the_process_is_killed(self) -> None:
@@ -335,13 +347,14 @@ class Life(RuleBasedStateMachine):
         name = self._pick(index)
         old, new = self.cache.get(name), self._pod(name)
         self.cache[name] = new
-        self.load.absorb(self.policy, detect(old, new, self.policy.rules_at(self.now), self.now))
+        self.load.absorb(self.policy, detect(old, new, self.policy.rules_at(self.now), self.now).findings)
 
     @rule(index=st.integers(0, 2))
     def an_event_is_replayed(self, index: int) -> None:
         name = self._pick(index)
         self.load.absorb(
-            self.policy, detect(None, self.cache.get(name) or self._pod(name), self.policy.rules_at(self.now), self.now)
+            self.policy,
+            detect(None, self.cache.get(name) or self._pod(name), self.policy.rules_at(self.now), self.now).findings,
         )
 
     @rule(steps=st.integers(1, 6))
@@ -372,6 +385,10 @@ class Life(RuleBasedStateMachine):
                     self._write(case)
             case Step.DELIVER:
                 self._deliver(case)
+            case Step.WITHDRAW:
+                case.incident = withdraw(case.incident)
+            case Step.RELAPSE:
+                case.incident = relapse(case.incident)
             case Step.RESOLVE:
                 self._check_recovered(case, health)
                 case.incident = resolve(case.incident, decision.reason, self.policy.plan, self.now)
@@ -418,10 +435,10 @@ class Life(RuleBasedStateMachine):
         self._write(case)
         fingerprint = case.incident.group.fingerprint
         self.load.drop(fingerprint)
-        self.load.end(fingerprint, Past(case.incident.name, case.incident.resolution.time))
+        self.load.end(fingerprint, closed_at(case.incident, case.incident.resolution.time))
         self.load.absorb(self.policy, case.deferred)
         for seen in self.cache.values():
-            self.load.absorb(self.policy, detect(None, seen, self.policy.rules_at(self.now), self.now))
+            self.load.absorb(self.policy, detect(None, seen, self.policy.rules_at(self.now), self.now).findings)
 
     @rule()
     def everything_recovers_for_long(self) -> None:
@@ -439,10 +456,11 @@ class Life(RuleBasedStateMachine):
     # --- what must hold
 
     def _check_recovered(self, case: Case, health: Health) -> None:
-        hold_s = self.policy.plan.resolve_after_s
+        held_s = hold_s(case.incident, health, self.policy.plan)
+        assert held_s >= self.policy.plan.resolve_after_s
         if health.standing is Standing.READY and case.incident.is_looping:
-            hold_s += LOOP_HOLD_S
-        assert case.incident.last_seen + timedelta(seconds=hold_s) <= self.now
+            assert held_s >= LOOP_HOLD_S
+        assert case.incident.last_seen + timedelta(seconds=held_s) <= self.now
         for name in case.incident.affected:
             if name in self.cache:
                 assert self.cache[name].status.container_statuses[0].ready
@@ -498,7 +516,7 @@ def test_an_end_in_the_second_in_which_its_incident_was_over_is_not_told_again()
     (crash,) = crash_at(EPOCH)
     incident = opened(crash)
     past = closed_at(incident, EPOCH + timedelta(milliseconds=400))
-    again, outcome = fold(None, incident.group, (crash,), past, Severity.WARNING)
+    again, outcome = fold(None, incident.group, (crash,), past, SEVERITIES)
     assert (again, outcome) == (None, Outcome.ALREADY_TOLD)
 
 
@@ -506,4 +524,4 @@ def test_another_end_in_that_second_is_news():
     incident = opened(*crash_at(EPOCH))
     past = closed_at(incident, EPOCH + timedelta(milliseconds=400))
     (other,) = crash_at(EPOCH, name="gateway-1")
-    assert fold(None, incident.group, (other,), past, Severity.WARNING)[1] is Outcome.OPENED
+    assert fold(None, incident.group, (other,), past, SEVERITIES)[1] is Outcome.OPENED

@@ -1,29 +1,28 @@
-"""The open incidents at hand: which there are, whom they are about, and what ended before them.
+"""The open incidents at hand: which there are, whom they are about, what hides them, and what ended before them.
 
 Before: `reconcile` brings findings and what the API server knows. After: `desk` works on each case. Plain memory, no I/O: what is here can
 be built anew at any time from the objects and the pods.
 """
 
+import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from watchbell.api.enums import DriftCheck
+from watchbell.collectors.decisions import Rest
 from watchbell.collectors.findings import Finding
-from watchbell.collectors.incidents import (
-    CHANGING,
-    RANKS,
-    Group,
-    Incident,
-    Outcome,
-    Past,
-    fold,
-    group_of,
-)
+from watchbell.collectors.folding import CHANGING, Outcome, fold
+from watchbell.collectors.incidents import RANKS, Family, Group, Incident, Past, group_of
 from watchbell.collectors.pod import Owner
 from watchbell.collectors.policies import Policy, PolicyKey
+from watchbell.collectors.rules import Severities
 
 DEFERRED_MAX = 200
+PARENTS = frozenset({Family.CRASH, Family.START, Family.SCHEDULING, Family.EVICTION})
+"""Trouble that explains a roll-out that is stuck, pods that are not ready, and nodes without a collector."""
+CHILDREN = frozenset({Family.ROLLOUT, Family.READINESS})
 
 
 @dataclass(slots=True)
@@ -31,23 +30,40 @@ class Case:
     """An incident under work.
 
     `evidence` opened it and is folded anew if its name turns out to be taken; `deferred` came while it was being closed. `is_intent_due`: what is
-    intended must be written before anybody is told.
+    intended must be written before anybody is told. `sent`: which message told which telling on which route. `rest`, `rest_by`: why nobody is told
+    now. `writing` keeps two writes of its status in order.
     """
 
     incident: Incident
     evidence: tuple[Finding, ...] = ()
     deferred: list[Finding] = field(default_factory=list)
     conditions: list[dict[str, Any]] = field(default_factory=list)
+    sent: dict[tuple[int, str], str] = field(default_factory=dict)
     log_lines: tuple[str, ...] | None = None
     log_pod: str = ""
+    events: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    rest: Rest | None = None
+    rest_by: str = ""
     is_changed: bool = False
+    is_alone: bool = False
     is_intent_due: bool = False
     dirty_since: float | None = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def policy_key(self) -> PolicyKey:
         """The policy it belongs to, by name."""
         return (self.incident.group.namespace, self.incident.group.policy)
+
+    @property
+    def fingerprint(self) -> str:
+        """Under which it is found."""
+        return self.incident.group.fingerprint
+
+    def sent_of(self, sequence: int) -> dict[str, str]:
+        """The messages that told one telling, by route."""
+        return {route: name for (number, route), name in self.sent.items() if number == sequence}
 
 
 class Caseload:
@@ -58,6 +74,7 @@ class Caseload:
         self.past: dict[str, Past] = {}
         self.outcomes: dict[Outcome, int] = dict.fromkeys(Outcome, 0)
         self._by_owner: dict[tuple[PolicyKey, Owner], set[str]] = {}
+        self._by_policy: dict[PolicyKey, dict[str, None]] = {}
 
     def absorb(self, policy: Policy, findings: Iterable[Finding]) -> tuple[str, ...]:
         """Folds findings into their cases; the fingerprints of those that changed. `outcomes` counts why the others did not.
@@ -68,16 +85,16 @@ class Caseload:
         for finding in sorted(findings, key=lambda finding: -RANKS[finding.kind]):
             group = group_of(*policy.key, policy.uid, finding)
             fingerprint = group.fingerprint
-            outcome = self._fold(group, fingerprint, finding, policy)
+            outcome = self._fold(group, fingerprint, finding, policy.severities)
             self.outcomes[outcome] += 1
             if outcome in CHANGING:
                 changed[fingerprint] = True
         return tuple(changed)
 
-    def _fold(self, group: Group, fingerprint: str, finding: Finding, policy: Policy) -> Outcome:
+    def _fold(self, group: Group, fingerprint: str, finding: Finding, severities: Severities) -> Outcome:
         case = self.cases.get(fingerprint)
         before = case.incident if case else None
-        after, outcome = fold(before, group, (finding,), self.past.get(fingerprint), policy.severity)
+        after, outcome = fold(before, group, (finding,), self.past.get(fingerprint), severities)
         if after is None:
             return outcome
         if case is None:
@@ -93,9 +110,10 @@ class Caseload:
 
     def put(self, case: Case) -> None:
         """One more case, or the same with other content."""
-        group = case.incident.group
-        self.cases[group.fingerprint] = case
-        self._by_owner.setdefault((case.policy_key, group.owner), set()).add(group.fingerprint)
+        fingerprint = case.fingerprint
+        self.cases[fingerprint] = case
+        self._by_owner.setdefault((case.policy_key, case.incident.group.owner), set()).add(fingerprint)
+        self._by_policy.setdefault(case.policy_key, {})[fingerprint] = None
 
     def drop(self, fingerprint: str) -> Case | None:
         """The case is over, or gone."""
@@ -106,6 +124,10 @@ class Caseload:
             left.discard(fingerprint)
             if not left:
                 self._by_owner.pop(key, None)
+            ours = self._by_policy.get(case.policy_key, {})
+            ours.pop(fingerprint, None)
+            if not ours:
+                self._by_policy.pop(case.policy_key, None)
         return case
 
     def end(self, fingerprint: str, past: Past) -> None:
@@ -118,7 +140,7 @@ class Caseload:
         """Whatever its time: the name is taken, so the next incident's name must follow from it."""
         known = self.past.get(fingerprint)
         time = max(known.resolved_time, past.resolved_time) if known else past.resolved_time
-        self.past[fingerprint] = Past(past.name, time, past.ends)
+        self.past[fingerprint] = replace(past, resolved_time=time)
 
     def forget_ends_before(self, time: datetime) -> None:
         """What was over before that is told no more: workloads with names of their own for each run (Jobs, bare pods) would pile up for ever."""
@@ -130,10 +152,28 @@ class Caseload:
 
     def of_policy(self, policy: PolicyKey) -> tuple[Case, ...]:
         """The open cases of one policy."""
-        return tuple(case for case in self.cases.values() if case.policy_key == policy)
+        return tuple(self.cases[fingerprint] for fingerprint in self._by_policy.get(policy, ()))
+
+    def hider(self, case: Case) -> str:
+        """The name of the open incident of the same workload that explains this one; empty if there is none."""
+        if not _is_child(case.incident):
+            return ""
+        for fingerprint in self.about(case.policy_key, case.incident.group.owner):
+            other = self.cases[fingerprint].incident
+            if other.group.family in PARENTS and other.resolution is None:
+                return other.name
+        return ""
 
     def clear(self) -> None:
         """Forgets all; somebody else leads now."""
         self.cases.clear()
         self.past.clear()
         self._by_owner.clear()
+        self._by_policy.clear()
+
+
+def _is_child(incident: Incident) -> bool:
+    if incident.group.family is Family.DRIFT:
+        checks = {difference.check for difference in incident.differences}
+        return checks == {DriftCheck.NODE_COVERAGE}
+    return incident.group.family in CHILDREN

@@ -1,74 +1,72 @@
 """One case at a time: ask what is due, do it, ask again. Called by the work queue with the case's fingerprint.
 
 Before: `reconcile` put the key into the queue because something changed or time passed. After: objects in the API server, and the outbox
-has the mail in its hands. Every step can be done twice: names follow from the intent, and 409 means that it is there.
+has the mail in its hands. Every step can be done twice: names follow from the intent, and 409 means that it is there. A telling that need not
+wait for anything goes from here without another queue; all others wait in the `mailroom`.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from watchbell.api.enums import Transition
-from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
-from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.decisions import Decision, Rest, Step, decide, intend, observe, resolve, settle
-from watchbell.collectors.health import Health, Standing, assess
-from watchbell.collectors.incidents import Group, Incident, Past, closed_at
-from watchbell.collectors.policies import Policy, PolicyKey
-from watchbell.collectors.records import INCIDENT_KIND, MANAGER, incident_body, incident_status
+from watchbell.api.times import stamp
+from watchbell.collectors.caseload import Case
+from watchbell.collectors.clues import Clues
+from watchbell.collectors.decisions import (
+    Decision,
+    Hold,
+    Rest,
+    Step,
+    decide,
+    intend,
+    observe,
+    relapse,
+    resolve,
+    settle,
+    silence,
+    withdraw,
+)
+from watchbell.collectors.health import judge
+from watchbell.collectors.incidents import Incident, Past, closed_at
+from watchbell.collectors.mailroom import NO_RECIPIENTS_POLL_S, Mailroom
+from watchbell.collectors.policies import Policy
+from watchbell.collectors.records import incident_body
 from watchbell.collectors.recovery import adopt, past_of
+from watchbell.collectors.silences import IncidentFacts
+from watchbell.collectors.statuses import INCIDENTS, Statuses, reference
+from watchbell.collectors.surroundings import Surroundings
 from watchbell.collectors.telling import Teller
-from watchbell.collectors.watch import PodWatches
-from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists
-from watchbell.kube.resources import ObjectRef
-from watchbell.kube.status import Written, write_status
 from watchbell.logs import about
 
 log = logging.getLogger(__name__)
 
-INCIDENTS = custom("collectorincidents")
 STEPS_MAX = 16
-FLUSH_S = 0.5
-"""The incident's own status waits so long for company; nobody's mail hangs on it."""
 SYNC_POLL_S = 0.2
 WAITING_MAIL_POLL_S = 60.0
 """So often it is asked whether the last mail went out, before anybody is reminded."""
-
-
-class Recorder(Protocol):
-    """Where Events go (`kube.events.EventRecorder`)."""
-
-    def emit(self, regarding: ObjectRef, *, type_: str, reason: str, action: str, note: str) -> None:
-        """Returns at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a desk stands among. `clock` is monotonic seconds, `now` the wall clock, `on_change` hears which policy's figures moved."""
-
-    client: Client
-    watches: PodWatches
-    load: Caseload
-    teller: Teller
-    recorder: Recorder
-    clock: Callable[[], float]
-    now: Callable[[], datetime]
-    leading: Callable[[], bool]
-    policy: Callable[[PolicyKey], Policy | None]
-    survey: Callable[[Policy, Group], None]
-    on_change: Callable[[PolicyKey], None]
+_SHOWN = frozenset(
+    {
+        Rest.WAITING_FOR_MORE,
+        Rest.HELD_FOR_DIGEST,
+        Rest.THROTTLED,
+        Rest.SILENCED,
+        Rest.INHIBITED,
+        Rest.RECIPIENTS_NOT_FOUND,
+    }
+)
 
 
 class Desk:
-    """Works on cases; see the module's text. `survey(policy, group)` looks at a closed case's workload again."""
+    """Works on cases; see the module's text."""
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, around: Surroundings, teller: Teller, clues: Clues) -> None:
+        self._around, self._teller, self._clues = around, teller, clues
+        self.statuses = Statuses(around)
+        self.mailroom = Mailroom(around, teller, self.statuses, self._finish)
 
     async def work(self, fingerprint: str) -> float | None:
         """Everything that is due for one case now; the seconds until something is due again."""
@@ -76,12 +74,12 @@ class Desk:
         case = around.load.cases.get(fingerprint)
         if case is None or not around.leading():
             return None
-        policy = self._policy_of(case)
+        policy = around.policy_of(case)
         if policy is None:
             await self._abandon(fingerprint, case)
             return None
         if not policy.is_enforced or policy.scope is None:
-            return await self._flush(fingerprint, case)
+            return None
         if not around.watches.is_synced(policy.scope) and around.watches.failure(policy.scope) is None:
             return SYNC_POLL_S
         return await self._advance(fingerprint, case, policy)
@@ -89,67 +87,93 @@ class Desk:
     async def _advance(self, fingerprint: str, case: Case, policy: Policy) -> float | None:
         around = self._around
         for _ in range(STEPS_MAX):
-            decision = await self._decided(case, policy)
+            hold = self._hold(case)
+            decision = await self._decided(case, policy, hold)
             if decision.step is Step.REST or not around.leading():
                 break
-            await self._take(fingerprint, case, policy, decision)
+            waits = await self._take(fingerprint, case, policy, (decision, hold))
             if around.load.cases.get(fingerprint) is not case:
                 return None
+            if waits is not None:
+                decision = waits
+                break
         else:
             return 0.0  # the others have their turn
-        left_s = await self._flush(fingerprint, case)
-        waits = [seconds for seconds in (left_s, decision.again_in_s) if seconds is not None]
-        return min(waits, default=None)
+        self._rest(case, decision.rest, hold)
+        return decision.again_in_s
 
-    async def _decided(self, case: Case, policy: Policy) -> Decision:
+    async def _decided(self, case: Case, policy: Policy, hold: Hold | None) -> Decision:
         """What is due. Nobody is reminded of a mail that still waits: when its relay is back, one mail tells of the incident, not a day's worth."""
-        decision = self._decide(case, policy)
-        if decision.transition is Transition.REPEATED and await self._around.teller.is_waiting(case.incident):
+        now = self._around.now()
+        health = judge(case.incident, self._around.view(policy, case.incident), now)
+        case.incident = observe(case.incident, health, now)
+        decision = decide(case.incident, health, policy.plan, now, hold)
+        if decision.transition is Transition.REPEATED and await self._teller.is_waiting(case.incident):
             return Decision(Step.REST, rest=Rest.LAST_MAIL_WAITS, again_in_s=WAITING_MAIL_POLL_S)
         return decision
 
-    def _decide(self, case: Case, policy: Policy) -> Decision:
-        now = self._around.now()
-        health = self._health(case, policy, now)
-        case.incident = observe(case.incident, health, now)
-        return decide(case.incident, health, policy.plan, now)
+    def _hold(self, case: Case) -> Hold | None:
+        """What keeps people from hearing of it; once one of them has heard, the others are told too."""
+        incident, pending = case.incident, case.incident.pending
+        if incident.is_under_way or (pending is not None and case.sent_of(pending.sequence)):
+            return None
+        muting = self._around.silences.muting(incident.group.namespace, facts_of(incident))
+        if muting is not None:
+            return Hold(Rest.SILENCED, muting.key[1], stamp(muting.end))
+        hider = self._around.load.hider(case)
+        return Hold(Rest.INHIBITED, hider) if hider else None
 
-    def _health(self, case: Case, policy: Policy, now: datetime) -> Health:
-        """As the pods are seen; a picture that may be stale is no proof that anything got better."""
-        watches, scope = self._around.watches, policy.scope
-        if scope is None or not watches.is_synced(scope) or watches.failure(scope) is not None:
-            return Health(Standing.FAILING)
-        return assess(case.incident, watches.pods_of(scope, case.incident.group.owner), now)
+    def _rest(self, case: Case, rest: Rest | None, hold: Hold | None) -> None:
+        """Why nothing is done is written where people look."""
+        shown = rest if rest in _SHOWN else None
+        by = _by(hold) if hold is not None and shown in {Rest.SILENCED, Rest.INHIBITED} else ""
+        if (shown, by) != (case.rest, case.rest_by):
+            case.rest, case.rest_by, case.is_changed = shown, by, True
+        if case.is_changed and case.incident.uid:
+            self.statuses.note(case)
 
-    async def _take(self, fingerprint: str, case: Case, policy: Policy, decision: Decision) -> None:
+    async def _take(
+        self, fingerprint: str, case: Case, policy: Policy, what: tuple[Decision, Hold | None]
+    ) -> Decision | None:
+        """Does the step; a decision to rest when it cannot be done now."""
+        (decision, hold), now = what, self._around.now()
         match decision.step:
             case Step.CREATE:
                 await self._create(fingerprint, case, policy)
             case Step.NOTIFY if decision.transition is not None:
-                case.incident = intend(case.incident, decision.transition, self._around.now())
+                case.incident = intend(case.incident, decision.transition, now)
                 # That the incident is there is the intent of its first telling.
                 case.is_intent_due = decision.transition is not Transition.FIRED
             case Step.DELIVER:
-                if not case.is_intent_due or await self._write(fingerprint, case):
-                    await self._deliver(case, policy)
+                return await self._deliver(case, policy)
+            case Step.WITHDRAW:
+                case.incident, case.is_changed = withdraw(case.incident), True
+            case Step.RELAPSE:
+                case.incident, case.is_changed = relapse(case.incident), True
+            case Step.HOLD if hold is not None:
+                case.incident, case.is_changed = silence(case.incident, hold), True
+                self._around.silences.counted((case.policy_key[0], hold.by))
             case Step.RESOLVE if decision.reason is not None:
-                case.incident = resolve(case.incident, decision.reason, policy.plan, self._around.now())
-                case.is_intent_due = True
+                case.incident = resolve(case.incident, decision.reason, policy.plan, now, hold)
+                case.is_intent_due = case.is_changed = True
             case Step.CLOSE:
                 await self._close(fingerprint, case, policy)
+        return None
+
+    # --- it begins
 
     async def _create(self, fingerprint: str, case: Case, policy: Policy) -> None:
-        """The object that opens the incident, and beside it the log of the run that died, as long as it is still there."""
-        tail = asyncio.ensure_future(self._around.teller.tail(case, policy))
+        """The object that opens the incident, and beside it what helps to understand it, as long as that is still there."""
+        clues = asyncio.ensure_future(self._clues.gather(case, policy))
         try:
             if not await self._open(fingerprint, case):
                 return
-            await tail
+            await clues
         finally:
-            tail.cancel()
-            await asyncio.gather(tail, return_exceptions=True)
+            clues.cancel()
+            await asyncio.gather(clues, return_exceptions=True)
         incident = case.incident
-        case.dirty_since = self._around.clock()
+        self.statuses.note(case)
         self._emit(incident, "Warning", str(incident.kind), "Open", f"{_workload(incident)} is failing.")
         self._around.on_change(case.policy_key)
         log.info("incident opened", extra=about(**_about(incident), kind=incident.kind))
@@ -157,7 +181,9 @@ class Desk:
     async def _open(self, fingerprint: str, case: Case) -> bool:
         group = case.incident.group
         try:
-            body = await self._around.client.create(INCIDENTS, incident_body(case.incident), group.namespace)
+            body = await self._around.client.create(
+                INCIDENTS, incident_body(case.incident), group.namespace, brief=True
+            )
         except AlreadyExists:
             body = await self._around.client.get(INCIDENTS, case.incident.name, group.namespace)
             return self._found(fingerprint, case, body)
@@ -177,25 +203,70 @@ class Desk:
         load = self._around.load
         load.drop(fingerprint)
         load.succeed(fingerprint, past)
-        policy = self._policy_of(case)
+        policy = self._around.policy_of(case)
         if policy is not None:
             # Who took the name may have told of the very same: now the times decide.
             load.absorb(policy, [replace(item, is_live=False) for item in (*case.evidence, *case.deferred)])
             self._around.survey(policy, case.incident.group)
 
-    async def _deliver(self, case: Case, policy: Policy) -> None:
+    # --- people are told
+
+    async def _deliver(self, case: Case, policy: Policy) -> Decision | None:
+        if not case.incident.is_under_way:
+            waits = self.mailroom.offer(case, policy)
+            if waits is not None:
+                return Decision(Step.REST, rest=waits)
+            case.incident, case.is_alone = replace(case.incident, is_under_way=True), True
+        elif not case.is_alone:
+            return Decision(Step.REST, rest=Rest.BEING_TOLD)
+        try:
+            return await self._tell(case, policy)
+        finally:
+            self.mailroom.done(case)
+
+    async def _tell(self, case: Case, policy: Policy) -> Decision | None:
+        if case.is_intent_due and not await self.statuses.write(case):
+            return None
+        pending = case.incident.pending
+        if pending is None:
+            return None
+        if pending.transition is Transition.REPEATED or (case.log_lines is None and not case.incident.resolution):
+            await self._clues.tail(case, policy)
+        if not await self._teller.tell(case, policy, pending):
+            return Decision(Step.REST, rest=Rest.RECIPIENTS_NOT_FOUND, again_in_s=NO_RECIPIENTS_POLL_S)
+        self._finish(case)
+        return None
+
+    def _finish(self, case: Case) -> None:
+        """The pending telling is in the outbox."""
         pending = case.incident.pending
         if pending is None:
             return
-        names = await self._around.teller.tell(case, policy, pending)
-        case.incident = settle(case.incident, names)
-        case.dirty_since = case.dirty_since or self._around.clock()
-        log.info("incident told", extra=about(**_about(case.incident), transition=pending.transition, mails=len(names)))
+        messages, held_by = tuple(case.sent_of(pending.sequence).values()), case.incident.silenced_by
+        case.incident, case.is_alone = settle(case.incident, messages, self._around.now()), False
+        case.rest, case.rest_by = None, ""
+        self.statuses.note(case)
+        if held_by:
+            self.settle_silences(case.policy_key[0])
+        self._around.requeue(case.fingerprint)
+        log.info(
+            "incident told", extra=about(**_about(case.incident), transition=pending.transition, mails=len(messages))
+        )
+
+    def settle_silences(self, namespace: str) -> None:
+        """A silence that ended is done with when nothing that it held back is left."""
+        silences = self._around.silences
+        for ended in silences.ended(namespace):
+            cases = self._around.load.cases.values()
+            if not any((case.policy_key[0], case.incident.silenced_by) == ended.key for case in cases):
+                silences.told(ended.key)
+
+    # --- it ends
 
     async def _close(self, fingerprint: str, case: Case, policy: Policy | None) -> None:
         """The last write: from here on the object is out of the working set."""
         case.incident = replace(case.incident, is_closed=True)
-        if not await self._write(fingerprint, case):
+        if not await self.statuses.write(case):
             return
         incident = case.incident
         self._around.load.drop(fingerprint)
@@ -205,6 +276,8 @@ class Desk:
             self._emit(incident, "Normal", str(reason), "Resolve", f"{_workload(incident)}: {reason.doc}")
             log.info("incident resolved", extra=about(**_about(incident), reason=reason))
         self._around.on_change(case.policy_key)
+        for sibling in self._around.load.about(case.policy_key, incident.group.owner):
+            self._around.requeue(sibling)
         if policy is not None:
             self._around.load.absorb(policy, case.deferred)
             self._around.survey(policy, incident.group)
@@ -219,53 +292,34 @@ class Desk:
         case.incident = settle(case.incident, ())
         await self._close(fingerprint, case, None)
 
-    # --- the incident's own status
-
-    async def _flush(self, fingerprint: str, case: Case) -> float | None:
-        if case.is_changed and case.dirty_since is None:
-            case.dirty_since = self._around.clock()
-        if case.dirty_since is None or not case.incident.uid:
-            return None
-        left_s = case.dirty_since + FLUSH_S - self._around.clock()
-        if left_s > 0:
-            return left_s
-        await self._write(fingerprint, case)
-        return None
-
-    async def _write(self, fingerprint: str, case: Case) -> bool:
-        """Whether the status stands there now; an object that somebody deleted takes its case with it."""
-        case.dirty_since, case.is_changed = None, False
-        status = incident_status(case.incident, case.conditions, self._around.now())
-        ref = _ref(case.incident)
-        try:
-            written = await write_status(self._around.client, INCIDENTS, ref, status, None, manager=MANAGER)
-        except BaseException:
-            case.dirty_since = self._around.clock()
-            raise
-        if written is Written.GONE:
-            self._around.load.drop(fingerprint)
-            self._around.load.succeed(fingerprint, closed_at(case.incident, self._around.now()))
-            self._around.on_change(case.policy_key)
-            return False
-        case.conditions = status["conditions"]
-        case.is_intent_due = False
-        return True
-
-    def _policy_of(self, case: Case) -> Policy | None:
-        policy = self._around.policy(case.policy_key)
-        return policy if policy is not None and policy.uid == case.incident.group.policy_uid else None
-
     def _emit(self, incident: Incident, type_: str, reason: str, action: str, note: str) -> None:
-        self._around.recorder.emit(_ref(incident), type_=type_, reason=reason, action=action, note=note)
+        self._around.recorder.emit(reference(incident), type_=type_, reason=reason, action=action, note=note)
 
 
-def _ref(incident: Incident) -> ObjectRef:
-    return ObjectRef(API_VERSION, INCIDENT_KIND, incident.name, incident.group.namespace, incident.uid)
+def facts_of(incident: Incident) -> IncidentFacts:
+    """What a silence can look at."""
+    owner = incident.group.owner
+    return IncidentFacts(
+        policy=incident.group.policy,
+        owner_kind=owner.kind,
+        owner_name=owner.name,
+        pods=tuple(name for name in incident.affected if name),
+        nodes=tuple(dict.fromkeys(pod.node for pod in incident.affected.values() if pod.node)),
+        kind=incident.worst or incident.kind,
+        severity=incident.severity,
+    )
+
+
+def _by(hold: Hold) -> str:
+    if hold.rest is Rest.SILENCED:
+        return f"AlertSilence {hold.by} until {hold.until}" if hold.until else f"AlertSilence {hold.by}"
+    return f"incident {hold.by}"
 
 
 def _workload(incident: Incident) -> str:
     owner = incident.group.owner
-    return f"Container {incident.group.container} of {owner.kind} {owner.name}"
+    container = f"Container {incident.group.container} of " if incident.group.container else ""
+    return f"{container}{owner.kind} {owner.name}"
 
 
 def _about(incident: Incident) -> dict[str, object]:

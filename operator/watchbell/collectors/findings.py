@@ -30,7 +30,7 @@ class Finding:
 
     `container` is empty where it is about the whole pod, `pod` (with its uid) where it is about the workload. `is_standing`: it is so now.
     `is_live`: it was seen before without this, so it is news whatever the clock of its node says. `note`: what else there is to say, one sentence
-    (a liveness probe killed it; which condition a supervisor set).
+    (a liveness probe killed it; which condition a supervisor set). `pods`: whom a finding about the workload concerns, by name.
     """
 
     kind: IncidentKind
@@ -54,6 +54,7 @@ class Finding:
     end_id: str = ""
     note: str = ""
     differences: tuple[Difference, ...] = ()
+    pods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

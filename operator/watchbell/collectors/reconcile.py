@@ -9,26 +9,40 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-import msgspec
-
+from watchbell.collectors.batches import sent_before
+from watchbell.collectors.books import Books, TemplateBook
 from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.crash import detect
-from watchbell.collectors.desk import INCIDENTS, Desk, Recorder, Surroundings
-from watchbell.collectors.incidents import Group, closed_at
-from watchbell.collectors.pod import Pod, owner_of
+from watchbell.collectors.changes import what_changed
+from watchbell.collectors.clues import Clues
+from watchbell.collectors.decisions import Rest
+from watchbell.collectors.desk import Desk
+from watchbell.collectors.drifts import Drifts
+from watchbell.collectors.hush import Hush, Tally
+from watchbell.collectors.incidents import closed_at
+from watchbell.collectors.lookout import Lookout, Sources
+from watchbell.collectors.nodes import Nodes
+from watchbell.collectors.pod import Owner, Pod, owner_of
+from watchbell.collectors.podevents import warning_events
 from watchbell.collectors.policies import Policy, PolicyKey, Scope, read_policy
+from watchbell.collectors.recipients import Recipients
 from watchbell.collectors.records import IncidentRecord
-from watchbell.collectors.recovery import IncidentPage, case_of
+from watchbell.collectors.recovery import Outgone, case_of
+from watchbell.collectors.silences import SilenceKey
 from watchbell.collectors.standing import POLICIES, Standing
+from watchbell.collectors.statuses import INCIDENTS
+from watchbell.collectors.surroundings import Recorder, Surroundings
+from watchbell.collectors.takeover import Takeover
 from watchbell.collectors.telling import MessageSink, Teller
+from watchbell.collectors.verdicts import Verdict
 from watchbell.collectors.watch import PodWatches
+from watchbell.collectors.wording import Templates, Wording
+from watchbell.collectors.workloads import Workloads
 from watchbell.kube.client import Client
-from watchbell.kube.errors import ApiError, Conflict, NotFound
+from watchbell.kube.errors import ApiError
 from watchbell.kube.informer import Informer
 from watchbell.kube.workqueue import WorkQueue
 
@@ -36,7 +50,16 @@ log = logging.getLogger(__name__)
 
 OPEN = "status.resolvedTime="
 """Field selector: incidents that are over cost no memory."""
-_PAGE = msgspec.json.Decoder(IncidentPage)
+STORM_DEPTH = 32
+"""So many cases wait at once: there is no time for what only helps."""
+
+
+class Running(Protocol):
+    """A part that works until it is cancelled."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +89,13 @@ class Collectors:
         leading: Callable[[], bool],
         settings: CollectorSettings = CollectorSettings(),
         chance: Callable[[], float] = random.random,
+        templates: Templates | None = None,
+        template_book: TemplateBook | None = None,
+        mail_backlog: Callable[[], int] = int,
     ) -> None:
         self._client, self._settings = client, settings
         self._clock, self._now, self._leading, self._chance = clock, now, leading, chance
+        self._mail_backlog = mail_backlog
         self._policies: dict[PolicyKey, Policy] = {}
         self._refused: set[PolicyKey] = set()
         self._load = Caseload()
@@ -76,30 +103,90 @@ class Collectors:
         self._led = asyncio.Event()
         self._told_failing: set[PolicyKey] = set()
         self._watches = PodWatches(client, on_pod=self._heed_pod)
-        self._records = [self._informer(namespace) for namespace in settings.namespaces or (None,)]
-        self._cases: WorkQueue[str] = WorkQueue(
-            self._desk(sink, recorder).work, workers=settings.workers, name="incidents", clock=clock
+        self._nodes = Nodes(client, on_change=self._heed_node, now=now)
+        self._workloads = Workloads(client, on_change=self._heed_workload, now=now)
+        self._hush = Hush(
+            client,
+            namespaces=settings.namespaces,
+            now=now,
+            clock=clock,
+            leading=leading,
+            on_change=self._heed_silences,
+            tally=self._tally,
         )
-        standing = Standing(client, self._watches, self._load, self._policies, self._refused, now, leading)
+        self._lookout = Lookout(
+            Sources(client, self._watches, self._nodes, self._workloads),
+            load=self._load,
+            on_case=self._requeue,
+            policy=self._policies.get,
+            policies=lambda: tuple(self._policies.values()),
+            now=now,
+            clock=clock,
+        )
+        self._drifts = self._lookout.drifts = Drifts(
+            client,
+            watches=self._watches,
+            workloads=self._workloads,
+            policies=self._policies,
+            now=now,
+            clock=clock,
+            report=self._heed_verdict,
+            leading=self._may_decide,
+            on_baseline=self._touch_policy,
+        )
+        self._records = [self._informer(namespace) for namespace in settings.namespaces or (None,)]
+        self._recipients = Recipients(client, clock, self._touch_policy)
+        self._teller = Teller(
+            client,
+            self._watches,
+            sink,
+            now,
+            settings.cluster_name,
+            self._recipients,
+            Wording(self._touch_policy, templates),
+        )
+        self._desk = self._build_desk(recorder)
+        self._takeover = Takeover(client, self._load, settings.namespaces, now, settings.resolved_ttl_s)
+        self._cases: WorkQueue[str] = WorkQueue(
+            self._desk.work, workers=settings.workers, name="incidents", clock=clock
+        )
+        books = Books(drift=self._drifts, owners=self._workloads, recipients=self._recipients)
+        books = replace(books, templates=template_book) if template_book is not None else books
+        standing = Standing(client, self._watches, self._load, self._policies, self._refused, now, leading, books)
         self._standing: WorkQueue[PolicyKey] = WorkQueue(standing.work, workers=4, name="policies", clock=clock)
 
-    def _desk(self, sink: MessageSink, recorder: Recorder) -> Desk:
-        teller = Teller(self._client, self._watches, sink, self._now, self._settings.cluster_name)
-        return Desk(
-            Surroundings(
-                client=self._client,
-                watches=self._watches,
-                load=self._load,
-                teller=teller,
-                recorder=recorder,
-                clock=self._clock,
-                now=self._now,
-                leading=self._may_decide,
-                policy=self._policies.get,
-                survey=self._survey_group,
-                on_change=self._touch_policy,
-            )
+    def _build_desk(self, recorder: Recorder) -> Desk:
+        around = Surroundings(
+            client=self._client,
+            watches=self._watches,
+            load=self._load,
+            silences=self._hush,
+            recorder=recorder,
+            clock=self._clock,
+            now=self._now,
+            leading=self._may_decide,
+            is_busy=self._is_busy,
+            policy=self._policies.get,
+            view=self._lookout.view,
+            survey=self._lookout.survey_group,
+            on_change=self._touch_policy,
+            requeue=self._requeue,
         )
+        clues = Clues(self._client, self._watches, self._is_storm, warning_events, self._what_changed)
+        return Desk(around, self._teller, clues)
+
+    def _what_changed(self, namespace: str, owner: Owner, since: datetime) -> tuple[str, ...]:
+        return what_changed(self._workloads.revisions(namespace, owner), since, self._now())
+
+    def _is_storm(self) -> bool:
+        return self._cases.depth > STORM_DEPTH
+
+    def _is_busy(self) -> bool:
+        """Whether anybody waits for a mail: an incident's own status can wait for that."""
+        return bool(self._cases.depth or self._desk.mailroom.is_busy or self._mail_backlog() or self._client.is_busy)
+
+    def _requeue(self, fingerprint: str) -> None:
+        self._cases.add(fingerprint)
 
     def _informer(self, namespace: str | None) -> Informer[IncidentRecord]:
         return Informer(
@@ -131,20 +218,23 @@ class Collectors:
     @property
     def failures(self) -> int:
         """Units of work that ended in an unexpected error."""
-        return self._cases.failures + self._standing.failures
+        queues = (self._cases, self._standing, self._desk.statuses, self._desk.mailroom, self._lookout, self._drifts)
+        return sum(queue.failures for queue in queues)
 
     @property
     def is_ready(self) -> bool:
         """Whether all caches are full (or told why not)."""
         if not all(informer.synced.is_set() or informer.failure for informer in self._records):
             return False
+        if not self._are_senses_ready():
+            return False
         scopes = {policy.scope for policy in self._policies.values() if policy.is_enforced and policy.scope}
         return all(self._watches.is_synced(scope) or self._watches.failure(scope) for scope in scopes)
 
     async def idle(self) -> None:
         """Waits until no case and no policy waits for work; timers may be set."""
-        await self._cases.idle()
-        await self._standing.idle()
+        for queue in (self._cases, self._desk.mailroom, self._cases, self._desk.statuses, self._standing):
+            await queue.idle()
 
     # --- policies come and go
 
@@ -160,18 +250,26 @@ class Collectors:
         if before is not None and is_same and before.requested_at == policy.requested_at:
             return
         self._watch(policy)
+        self._recipients.forget(policy.key)
+        self._teller.wording.forget(policy.key)
         self._touch_policy(policy.key, delay_s=0.0)
         self._touch_cases(policy.key)
+        self._desk.mailroom.wake(policy.key)
         if self._deciding:
-            self._survey(policy)
+            self._lookout.survey(policy)
+            self._drifts.survey(policy.key)
 
     def policy_deleted(self, key: PolicyKey) -> None:
         """The CollectorPolicy `(namespace, name)` is gone; its open incidents end with PolicyDeleted."""
         if self._policies.pop(key, None) is None:
             return
         self._watches.unsubscribe(key)
+        self._workloads.release(key[0], key)
+        self._drifts.policy_gone(key)
         self._refused.discard(key)
         self._standing.forget(key)
+        self._recipients.forget(key)
+        self._teller.wording.forget(key)
         self._touch_cases(key)
         self._retry_refused()
 
@@ -183,12 +281,17 @@ class Collectors:
     def leadership_changed(self) -> None:
         """`leading()` may answer otherwise now. Without this call it is noticed within `tick_s`."""
         self._led.set()
+        if self._leading():
+            self._hush.lead()
 
     def _watch(self, policy: Policy) -> None:
         self._refused.discard(policy.key)
         if not policy.is_enforced or policy.scope is None:
             self._watches.unsubscribe(policy.key)
-        elif not self._watches.subscribe(policy.key, policy.scope):
+            self._workloads.release(policy.key[0], policy.key)
+            return
+        self._workloads.need(policy.key[0], policy.key)
+        if not self._watches.subscribe(policy.key, policy.scope):
             self._refused.add(policy.key)
 
     def _retry_refused(self) -> None:
@@ -199,44 +302,49 @@ class Collectors:
     # --- pods change
 
     def _heed_pod(self, scope: Scope, old: Pod | None, new: Pod | None) -> None:
-        if not self._may_decide():
-            return
         seen = new or old
-        if seen is None:
+        if not self._may_decide() or seen is None:
             return
+        self._lookout.heed_pod(old, new)
         owner = owner_of(seen)
         for key in self._watches.subscribers(scope):
             policy = self._policies.get(key)
             if policy is None or not policy.is_enforced:
                 continue
             if new is not None:
-                self._judge(policy, old, new)
+                self._lookout.judge(policy, old, new)
             for fingerprint in self._load.about(key, owner):
                 self._cases.add(fingerprint)
+            self._drifts.touch(key, owner)
             if old is None or new is None:
                 self._touch_policy(key)
 
-    def _judge(self, policy: Policy, old: Pod | None, new: Pod) -> None:
-        now = self._now()
-        findings = detect(old, new, policy.rules_at(now) if old is None else policy.rules, now).findings
-        if findings:
-            for fingerprint in self._load.absorb(policy, findings):
-                self._cases.add(fingerprint)
+    def _heed_node(self, name: str) -> None:
+        if self._may_decide():
+            self._lookout.heed_node(name)
 
-    def _survey(self, policy: Policy) -> None:
-        """Looks at all pods of a policy as if for the first time."""
-        if policy.is_enforced and policy.scope is not None:
-            for pod in tuple(self._watches.pods(policy.scope).values()):
-                self._judge(policy, None, pod)
+    def _heed_workload(self, namespace: str, owner: Owner) -> None:
+        if self._may_decide():
+            self._lookout.heed_workload(namespace, owner)
 
-    def _survey_group(self, policy: Policy, group: Group) -> None:
-        """Looks again at what a case was about that is closed now: a crash that came meanwhile opens the next one."""
-        if not policy.is_enforced or policy.scope is None:
+    def _heed_verdict(self, policy: Policy, owner: Owner, verdict: Verdict) -> None:
+        if self._may_decide():
+            self._lookout.heed_verdict(policy, owner, verdict)
+            self._touch_policy(policy.key)
+
+    # --- silences begin and end
+
+    def _heed_silences(self, namespace: str) -> None:
+        if not self._may_decide():
             return
-        for pod in self._watches.pods_of(policy.scope, group.owner):
-            self._judge(policy, None, pod)
-        if group.fingerprint in self._load.cases:
-            self._cases.add(group.fingerprint)
+        for case in self._load.cases.values():
+            if case.policy_key[0] == namespace:
+                self._cases.add(case.fingerprint)
+        self._desk.settle_silences(namespace)
+
+    def _tally(self, key: SilenceKey) -> Tally:
+        cases = [case for case in self._load.cases.values() if (case.policy_key[0], case.incident.silenced_by) == key]
+        return Tally(sum(case.rest is Rest.SILENCED for case in cases), len(cases))
 
     # --- incidents change
 
@@ -256,20 +364,31 @@ class Collectors:
             self._touch_policy(case.policy_key)
             return
         policy = self._policies.get(case.policy_key)
-        is_acknowledged = case_of(new, policy, self._now()).incident.is_acknowledged
-        if is_acknowledged != case.incident.is_acknowledged:
-            case.incident = replace(case.incident, is_acknowledged=is_acknowledged)
+        read = case_of(new, policy, self._now()).incident
+        if read.acknowledged_by != case.incident.acknowledged_by:
+            case.incident = replace(
+                case.incident, is_acknowledged=read.is_acknowledged, acknowledged_by=read.acknowledged_by
+            )
+            case.is_changed = True
             self._cases.add(fingerprint)
 
     # --- work
 
     async def run(self) -> None:
         """Watches, decides while leading, and audits, until cancelled."""
+        parts: tuple[Running, ...] = (
+            self._watches,
+            self._nodes,
+            self._workloads,
+            self._hush,
+            self._lookout,
+            self._drifts,
+        )
+        queues: tuple[Running, ...] = (self._cases, self._desk.mailroom, self._desk.statuses, self._standing)
         async with asyncio.TaskGroup() as group:
-            for work in (self._watches.run(), self._cases.run(), self._standing.run(), self._lead()):
-                group.create_task(work)
-            for informer in self._records:
-                group.create_task(informer.run())
+            for part in (*parts, *queues, *self._records):
+                group.create_task(part.run())
+            group.create_task(self._lead())
 
     def _may_decide(self) -> bool:
         return self._deciding and self._leading()
@@ -295,12 +414,19 @@ class Collectors:
             return
 
     def _are_records_synced(self) -> bool:
-        return all(informer.synced.is_set() for informer in self._records)
+        return all(informer.synced.is_set() for informer in self._records) and self._are_senses_ready()
+
+    def _are_senses_ready(self) -> bool:
+        """Nobody is told before it is known what is muted and which nodes are lost, as far as that may be known."""
+        is_hush_ready = self._hush.is_synced or self._hush.failure is not None
+        return is_hush_ready and (self._nodes.is_synced or self._nodes.failure is not None)
 
     def _stand_by(self) -> None:
         if self._deciding:
             self._deciding = False
             self._load.clear()
+            self._desk.mailroom.clear()
+            self._drifts.stand_by()
 
     async def _tried_take_over(self) -> bool:
         try:
@@ -313,25 +439,42 @@ class Collectors:
     async def _take_over(self) -> None:
         """At the start of leading, and as an audit from time to time: what the API server has is what counts."""
         await self._compare_policies()
-        await self._read_past()
+        await self._takeover.read_past()
+        # What this process made itself it knows; a list would only tell what is on its way.
+        outgone = None if self._deciding else await self._takeover.read_outgone()
         if not self._leading():
             return
         now = self._now()
         for informer in self._records:
             for record in informer.store.values():
-                self._admit(record, now)
+                self._admit(record, outgone, now)
+        if outgone is not None:
+            self._remember_mails(outgone, now)
         self._deciding = True
         for policy in tuple(self._policies.values()):
-            self._survey(policy)
+            self._lookout.survey(policy)
+            self._drifts.survey(policy.key)
             self._touch_policy(policy.key)
         for fingerprint in tuple(self._load.cases):
             self._cases.add(fingerprint)
+        for namespace in {key[0] for key in self._policies}:
+            self._desk.settle_silences(namespace)
 
-    def _admit(self, record: IncidentRecord, now: datetime) -> None:
+    def _admit(self, record: IncidentRecord, outgone: Outgone | None, now: datetime) -> None:
         policy = self._policies.get((record.metadata.namespace, record.spec.policy_ref.name))
         case = case_of(record, policy, now)
-        if case.incident.group.fingerprint not in self._load.cases:
+        if case.fingerprint not in self._load.cases:
+            if outgone is not None:
+                outgone.settle(case)
             self._load.put(case)
+
+    def _remember_mails(self, outgone: Outgone, now: datetime) -> None:
+        """Budgets and periods go on where the process before left them."""
+        self._teller.chains.update(outgone.chains)
+        for policy in self._policies.values():
+            times = tuple(outgone.times.get(policy.uid, {}).values())
+            if times and policy.is_enforced:
+                self._desk.mailroom.remember(policy.key, sent_before(times, policy.plan, now))
 
     async def _compare_policies(self) -> None:
         """Events are hints; this is the truth."""
@@ -345,29 +488,6 @@ class Collectors:
         # What came while the list was read is not in it, and not gone either; what went then is in it and yet gone.
         for key in known - listed:
             self.policy_deleted(key)
-
-    async def _read_past(self) -> None:
-        """What is over, so that an old crash is not told again; what has been over for long is deleted."""
-        oldest = self._now() - timedelta(seconds=self._settings.resolved_ttl_s)
-        for namespace in self._settings.namespaces or (None,):
-            async with aclosing(self._client.pages(INCIDENTS, namespace)) as pages:
-                async for page in pages:
-                    for record in _PAGE.decode(page).items or ():
-                        await self._remember(record, oldest)
-        self._load.forget_ends_before(oldest)
-
-    async def _remember(self, record: IncidentRecord, oldest: datetime) -> None:
-        past = record.past
-        if past is None:
-            return
-        if past.resolved_time >= oldest:
-            self._load.end(record.spec.fingerprint, past)
-            return
-        meta = record.metadata
-        try:
-            await self._client.delete(INCIDENTS, meta.name, meta.namespace, uid=meta.uid)
-        except (NotFound, Conflict):
-            return
 
     def _retell_failures(self) -> None:
         """A watch that began to fail, or stopped failing, shows in its policies' conditions."""

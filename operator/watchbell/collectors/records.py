@@ -1,11 +1,11 @@
-"""Incidents as objects (pure): the value ⇄ CollectorIncident, and the EmailMessages of a telling.
+"""Incidents as objects (pure): the value ⇄ CollectorIncident.
 
-Before: `decisions` says what to write. After: `reconcile` writes it. What is read back after a restart is less than what was known (no
-uids of pods, no image): `incidents.fold` fills it again as the pods are seen.
+Before: `decisions` says what to write. After: `desk` writes it. What is read back after a restart is less than what was known (no uids of pods, no
+image): `folding` fills it again as the pods are seen.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,11 @@ import msgspec
 
 from watchbell.api import names
 from watchbell.api.conditions import Condition, merge
-from watchbell.api.enums import IncidentKind, Severity, Transition
+from watchbell.api.enums import DriftCheck, IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment, stamp
+from watchbell.collectors.decisions import Rest
+from watchbell.collectors.findings import Difference
 from watchbell.collectors.incidents import (
     FAMILIES,
     Affected,
@@ -25,20 +27,17 @@ from watchbell.collectors.incidents import (
     Past,
     Resolution,
     ended,
-    message_name,
 )
+from watchbell.collectors.letters import INCIDENT_KIND, labels, thread_key
 from watchbell.collectors.pod import Owner
-from watchbell.mail.document import Rendered
 from watchbell.mail.redaction import redact
 
-INCIDENT_KIND = "CollectorIncident"
 MANAGER = "watchbell-collectors"
-MANAGED_BY = "watchbell"
 LISTED_PODS_MAX = 50
 LISTED_NOTIFICATIONS_MAX = 50
+LISTED_DIFFERENCES_MAX = 50
 STATUS_MESSAGE_MAX = 512
-MESSAGE_TTL_S = 604_800
-"""A week: as long as its incident is kept after its end."""
+DIFFERENCE_MAX = 1024
 
 
 class _Ref(msgspec.Struct):
@@ -83,7 +82,15 @@ class _Notification(msgspec.Struct, rename="camel"):
     sequence: int = 0
     transition: str = ""
     time: str = ""
+    severity: str = ""
     message_ref: _Ref | None = None
+
+
+class _Difference(msgspec.Struct, rename="camel"):
+    path: str = ""
+    check: str = ""
+    expected: str = ""
+    actual: str = ""
 
 
 class _Condition(msgspec.Struct, rename="camel"):
@@ -101,6 +108,13 @@ class _Status(msgspec.Struct, rename="camel"):
     last_seen_time: str = ""
     resolved_time: str = ""
     notifications: list[_Notification] = []
+    worst: str = ""
+    severity: str = ""
+    flaps: int = 0
+    interval_seconds: int = 0
+    silenced_by: str = ""
+    thread: str = ""
+    differences: list[_Difference] = []
 
 
 class IncidentRecord(msgspec.Struct):
@@ -117,19 +131,9 @@ class IncidentRecord(msgspec.Struct):
         if resolved is None:
             return None
         times = ((pod.name, moment(pod.last_time)) for pod in self.status.affected_pods)
-        return ended(self.metadata.name, resolved, ((name, time, "") for name, time in times if time is not None))
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One mail of a telling: to whom, by which connector, and the finished text. `connector_ref` as the route has it."""
-
-    route: str
-    to: tuple[str, ...]
-    cc: tuple[str, ...]
-    bcc: tuple[str, ...]
-    connector_ref: Mapping[str, str] | None
-    rendered: Rendered
+        past = ended(self.metadata.name, resolved, ((name, time, "") for name, time in times if time is not None))
+        last_seen = moment(self.status.last_seen_time)
+        return replace(past, last_seen=last_seen, interval_s=float(self.status.interval_seconds))
 
 
 def incident_body(incident: Incident) -> dict[str, Any]:
@@ -141,47 +145,61 @@ def incident_body(incident: Incident) -> dict[str, Any]:
         "metadata": {
             "name": incident.name,
             "namespace": group.namespace,
-            "labels": _labels(group),
+            "labels": labels(group) | {names.LABEL_FINGERPRINT: group.fingerprint},
         },
         "spec": {
             "policyRef": {"name": group.policy},
             "kind": str(incident.kind),
             "owner": {"kind": group.owner.kind, "name": group.owner.name},
             "container": group.container,
-            "severity": str(incident.severity),
+            "severity": str(incident.first_severity or incident.severity),
             "fingerprint": group.fingerprint,
             "startTime": stamp(incident.start_time),
         },
     }
 
 
-def _labels(group: Group) -> dict[str, str]:
-    labels = {names.LABEL_MANAGED_BY: MANAGED_BY, names.LABEL_FINGERPRINT: group.fingerprint}
-    # A label's value ends at 63 characters, a policy's name at 253; the reference in the spec is always whole.
-    return labels | ({names.LABEL_POLICY: group.policy} if len(group.policy) <= 63 else {})
+def incident_status(
+    incident: Incident,
+    existing: Sequence[Mapping[str, Any]],
+    now: datetime,
+    rest: Rest | None = None,
+    rest_by: str = "",
+) -> dict[str, Any]:
+    """The whole status; `resolvedTime` only once every mail of the incident is in the outbox, since it takes the object out of our sight.
 
-
-def incident_status(incident: Incident, existing: Sequence[Mapping[str, Any]], now: datetime) -> dict[str, Any]:
-    """The whole status; `resolvedTime` only once every mail of the incident is in the outbox, since it takes the object out of our sight."""
-    pods = sorted(incident.affected.values(), key=lambda pod: (pod.last_time, pod.name), reverse=True)
+    `rest`, `rest_by`: why nobody is told now, and what keeps it from people.
+    """
     status: dict[str, Any] = {
         "observedGeneration": 1,
-        "conditions": merge(existing, _conditions(incident), 1, now),
-        "affectedPods": [_affected_pod(pod) for pod in pods[:LISTED_PODS_MAX]],
+        "conditions": merge(existing, _conditions(incident, rest, rest_by), 1, now),
+        "affectedPods": [_affected_pod(pod) for pod in incident.pods[:LISTED_PODS_MAX]],
         "affectedCount": incident.affected_count,
         "occurrences": incident.occurrences,
+        "worst": str(incident.worst or incident.kind),
+        "severity": str(incident.severity),
+        "flaps": incident.flaps,
+        "intervalSeconds": int(incident.interval_s),
         "lastSeenTime": stamp(incident.last_seen),
         "notifications": [_notification(item) for item in incident.notifications[-LISTED_NOTIFICATIONS_MAX:]],
         "thread": thread_key(incident),
     }
+    if incident.differences:
+        status["differences"] = [_difference(item) for item in incident.differences[:LISTED_DIFFERENCES_MAX]]
+    if incident.silenced_by:
+        status["silencedBy"] = incident.silenced_by
     if incident.is_closed and incident.resolution is not None:
         status["resolvedTime"] = stamp(incident.resolution.time)
     return status
 
 
-def thread_key(incident: Incident) -> str:
-    """What all mails of the incident have in common."""
-    return incident.uid
+def _difference(item: Difference) -> dict[str, str]:
+    return {
+        "path": item.path[:STATUS_MESSAGE_MAX],
+        "check": str(item.check),
+        "expected": item.expected[:DIFFERENCE_MAX],
+        "actual": item.actual[:DIFFERENCE_MAX],
+    }
 
 
 def _affected_pod(pod: Affected) -> dict[str, Any]:
@@ -199,11 +217,12 @@ def _affected_pod(pod: Affected) -> dict[str, Any]:
 
 def _notification(item: Notification) -> dict[str, Any]:
     listed = {"sequence": item.sequence, "transition": str(item.transition), "time": stamp(item.time)}
+    listed |= {"severity": str(item.severity)} if item.severity else {}
     return listed | {"messageRef": {"name": item.messages[0]}} if item.messages else listed
 
 
-def _conditions(incident: Incident) -> tuple[Condition, ...]:
-    return (_resolved(incident), _notified(incident))
+def _conditions(incident: Incident, rest: Rest | None, rest_by: str) -> tuple[Condition, ...]:
+    return (_resolved(incident), _notified(incident, rest, rest_by), _silenced(rest, rest_by))
 
 
 def _resolved(incident: Incident) -> Condition:
@@ -212,49 +231,35 @@ def _resolved(incident: Incident) -> Condition:
     return Condition("Resolved", "True", incident.resolution.reason, incident.resolution.reason.doc)
 
 
-def _notified(incident: Incident) -> Condition:
+_WAITS: Mapping[Rest, Reason] = {
+    Rest.WAITING_FOR_MORE: Reason.WAITING,
+    Rest.HELD_FOR_DIGEST: Reason.HELD_FOR_DIGEST,
+    Rest.THROTTLED: Reason.THROTTLED,
+    Rest.SILENCED: Reason.SILENCED,
+    Rest.INHIBITED: Reason.INHIBITED,
+    Rest.RECIPIENTS_NOT_FOUND: Reason.RECIPIENTS_NOT_FOUND,
+}
+
+
+def _notified(incident: Incident, rest: Rest | None, rest_by: str) -> Condition:
+    reason = _WAITS.get(rest) if rest is not None else None
+    if reason is not None and (incident.pending is not None or rest in {Rest.SILENCED, Rest.INHIBITED}):
+        return Condition("Notified", "False", reason, f"{reason.doc} ({rest_by})" if rest_by else reason.doc)
     if not incident.notifications or incident.pending is not None:
         return Condition("Notified", "False", Reason.NOTIFICATION_PENDING, Reason.NOTIFICATION_PENDING.doc)
     last = incident.notifications[-1]
     if not last.messages:
         return Condition("Notified", "False", Reason.NO_ROUTE, Reason.NO_ROUTE.doc)
-    return Condition("Notified", "True", Reason.MESSAGES_CREATED, f"EmailMessage {', '.join(last.messages)}.")
+    text = f"EmailMessage {', '.join(last.messages)}."
+    if incident.is_acknowledged:
+        return Condition("Notified", "True", Reason.ACKNOWLEDGED, f"{text} {Reason.ACKNOWLEDGED.doc}")
+    return Condition("Notified", "True", Reason.MESSAGES_CREATED, text)
 
 
-def message_body(incident: Incident, sequence: int, letter: Letter) -> dict[str, Any]:
-    """The EmailMessage of one route of one telling; owned by the incident, so it goes when that goes."""
-    spec: dict[str, Any] = {
-        "to": list(letter.to),
-        "cc": list(letter.cc),
-        "bcc": list(letter.bcc),
-        "connectorRef": dict(letter.connector_ref) if letter.connector_ref else None,
-        "subject": letter.rendered.subject,
-        "body": {"text": letter.rendered.text, "html": letter.rendered.html},
-        "priority": "High" if incident.severity is Severity.CRITICAL else "Normal",
-        "ttlSecondsAfterFinished": MESSAGE_TTL_S,
-    }
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "EmailMessage",
-        "metadata": {
-            "name": message_name(incident.name, sequence, letter.route),
-            "namespace": incident.group.namespace,
-            "labels": _labels(incident.group),
-            "annotations": {names.ANNOTATION_THREAD: thread_key(incident)},
-            "ownerReferences": [_owner_reference(incident)],
-        },
-        "spec": {key: value for key, value in spec.items() if value not in (None, [], "")},
-    }
-
-
-def _owner_reference(incident: Incident) -> dict[str, Any]:
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": INCIDENT_KIND,
-        "name": incident.name,
-        "uid": incident.uid,
-        "controller": True,
-    }
+def _silenced(rest: Rest | None, rest_by: str) -> Condition:
+    if rest is Rest.SILENCED:
+        return Condition("Silenced", "True", Reason.SILENCED, f"{Reason.SILENCED.doc} ({rest_by})")
+    return Condition("Silenced", "False", Reason.NOT_SILENCED, Reason.NOT_SILENCED.doc)
 
 
 def group_of_record(record: IncidentRecord, policy_uid: str) -> Group | None:
@@ -273,21 +278,37 @@ def read_incident(record: IncidentRecord, group: Group, now: datetime) -> Incide
     kind = _enum(IncidentKind, record.spec.kind) or IncidentKind.CONTAINER_ERROR
     status, start = record.status, moment(record.spec.start_time) or now
     affected = {item.name: _read_affected(item, kind, start) for item in status.affected_pods}
+    first = _enum(Severity, record.spec.severity) or Severity.WARNING
+    worst = _enum(IncidentKind, status.worst)
+    acknowledged_by = record.metadata.annotations.get(names.ANNOTATION_ACKNOWLEDGED_BY, "")
     return Incident(
         group=group,
         name=record.metadata.name,
         kind=kind,
-        severity=_enum(Severity, record.spec.severity) or Severity.WARNING,
+        severity=_enum(Severity, status.severity) or first,
+        first_severity=first,
         start_time=start,
         last_seen=moment(status.last_seen_time) or start,
         uid=record.metadata.uid,
+        worst=worst if worst is not kind else None,
         affected=affected,
         affected_count=max(status.affected_count, len(affected)),
         occurrences=status.occurrences,
-        notifications=tuple(_read_notification(item, record, now) for item in status.notifications),
+        flaps=status.flaps,
+        interval_s=float(status.interval_seconds),
+        differences=tuple(found for item in status.differences if (found := _read_difference(item))),
+        notifications=tuple(_read_notification(item, now) for item in status.notifications),
         resolution=_read_resolution(status, now),
-        is_acknowledged=bool(record.metadata.annotations.get(names.ANNOTATION_ACKNOWLEDGED_BY)),
+        silenced_by=status.silenced_by,
+        thread=status.thread if status.thread != record.metadata.uid else "",
+        is_acknowledged=bool(acknowledged_by),
+        acknowledged_by=acknowledged_by,
     )
+
+
+def _read_difference(item: _Difference) -> Difference | None:
+    check = _enum(DriftCheck, item.check)
+    return Difference(check, item.path, item.expected, item.actual) if check else None
 
 
 def _read_affected(item: _AffectedPod, kind: IncidentKind, start: datetime) -> Affected:
@@ -304,16 +325,13 @@ def _read_affected(item: _AffectedPod, kind: IncidentKind, start: datetime) -> A
     )
 
 
-def _read_notification(item: _Notification, record: IncidentRecord, now: datetime) -> Notification:
+def _read_notification(item: _Notification, now: datetime) -> Notification:
     transition = _enum(Transition, item.transition) or Transition.FIRED
     messages: tuple[str, ...] | None = (item.message_ref.name,) if item.message_ref else None
-    if messages is None and _is_without_route(record):
-        messages = ()
-    return Notification(item.sequence, transition, moment(item.time) or now, messages)
-
-
-def _is_without_route(record: IncidentRecord) -> bool:
-    return any(item.type == "Notified" and item.reason == Reason.NO_ROUTE for item in record.status.conditions)
+    severity = _enum(Severity, item.severity)
+    if messages is None and severity is not None:
+        messages = ()  # told as far as anybody was to be told: the severity is written with the end of a telling
+    return Notification(item.sequence, transition, moment(item.time) or now, messages, severity)
 
 
 def _read_resolution(status: _Status, now: datetime) -> Resolution | None:

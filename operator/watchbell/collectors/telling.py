@@ -1,38 +1,39 @@
-"""An incident becomes mails: facts gathered, rendered at this moment, created as EmailMessages and handed to the outbox at once.
+"""Tellings become mails: rendered at this moment, created as EmailMessages and handed to the outbox at once.
 
-Before: `desk` decided that a telling is due. After: the outbox sends. The text is fixed when the message is made, so what arrives late still
-says what was true then. Names follow from incident, sequence and route: one that is there already was made before a restart, and the outbox
-knows it.
+Before: `desk` has one telling that goes alone, `mailroom` several that share a mail. After: the outbox sends. The text is fixed when the message is
+made, so what arrives late still says what was true then. A message that is there already was made before a restart, and the outbox knows it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from watchbell.api.enums import ResolvedMail, Transition
-from watchbell.api.policy import Route
-from watchbell.api.reasons import Reason
+from watchbell.api import names
+from watchbell.api.route import Route
+from watchbell.collectors.accounts import Scene, digest_facts, incident_facts, worst_of
+from watchbell.collectors.batches import Batch
 from watchbell.collectors.caseload import Case
-from watchbell.collectors.incidents import Affected, Incident, Notification, message_name
-from watchbell.collectors.pod import Pod, status_of
+from watchbell.collectors.incidents import Incident, Notification
+from watchbell.collectors.letters import Envelope, Letter, message_body, thread_key
+from watchbell.collectors.naming import SINGLE, BatchMark, Member, digest_name, message_name, read_members
 from watchbell.collectors.policies import Policy
-from watchbell.collectors.records import LISTED_PODS_MAX, Letter, message_body
+from watchbell.collectors.recipients import Recipients
+from watchbell.collectors.routing import takes
+from watchbell.collectors.silences import Silence
 from watchbell.collectors.watch import PodWatches
+from watchbell.collectors.wording import Wording
 from watchbell.kube.client import Client, custom
-from watchbell.kube.errors import AlreadyExists, ApiError, NotFound
+from watchbell.kube.errors import AlreadyExists, NotFound
 from watchbell.logs import about
-from watchbell.mail.crash import CrashFacts, PodFacts, render_crash, render_resolved
+from watchbell.mail.digest import render_digest
 from watchbell.mail.document import Rendered
 
 log = logging.getLogger(__name__)
 
 MESSAGES = custom("emailmessages")
-TAIL_DEADLINE_S = 2.0
-"""A kubelet that does not answer may cost a mail its log lines, not its time."""
-TAIL_LIMIT_BYTES = 64 * 1024
 
 
 class MessageSink(Protocol):
@@ -48,50 +49,54 @@ class LeftoverMessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Makes the mails of tellings."""
+    """Makes the mails of tellings. `chains`: the last digest of each route of a policy, by (policy's uid, route)."""
 
     client: Client
     watches: PodWatches
     sink: MessageSink
     now: Callable[[], datetime]
     cluster_name: str
+    recipients: Recipients
+    wording: Wording
+    chains: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    async def tell(self, case: Case, policy: Policy, telling: Notification) -> tuple[str, ...]:
-        """Creates the messages of one telling, one for each route that takes it; their names."""
-        is_resolved = telling.transition is Transition.RESOLVED
-        routes = [route for route in policy.routes if not is_resolved or route.resolved is ResolvedMail.SEND]
-        if not routes:
-            return ()
-        if not is_resolved and (case.log_lines is None or telling.transition is Transition.REPEATED):
-            await self.tail(case, policy)
-        facts = self._facts(case, policy, telling.transition)
-        rendered = render_resolved(facts) if is_resolved else render_crash(facts)
-        letters = (_letter(route, rendered) for route in routes)
-        creations = (self._create(case.incident, telling.sequence, letter) for letter in letters)
+    def routes(self, case: Case, policy: Policy) -> tuple[Route, ...]:
+        """The routes that take the pending telling."""
+        return tuple(route for route in policy.routes if takes(route, case.incident))
+
+    async def tell(self, case: Case, policy: Policy, telling: Notification) -> bool:
+        """Creates the messages of one telling, one for each route that takes it, into `case.sent`. False = nobody can be told now."""
+        wanted = self.routes(case, policy)
+        todo = [route for route in wanted if (telling.sequence, route.name) not in case.sent]
+        lists = await asyncio.gather(*(self.recipients.of(policy, route) for route in todo))
+        served = [(route, to) for route, to in zip(todo, lists, strict=True) if to or route.cc or route.bcc]
+        scene, rendered = self._scene(policy), dict[str, Rendered]()
+        for route, _ in served:
+            template = _template(route)
+            if template not in rendered:
+                facts = incident_facts(case, scene, telling.transition)
+                rendered[template] = await self.wording.of(policy.key, template, facts, telling.transition)
+        creations = (
+            self._create_single(case, telling, _letter(route, to, rendered[_template(route)])) for route, to in served
+        )
         # All are waited for, so that none goes on unseen when another fails; the step is then done again as a whole.
-        results = await asyncio.gather(*creations, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return tuple(message_name(case.incident.name, telling.sequence, route.name) for route in routes)
+        await _all(creations)
+        return bool(case.sent_of(telling.sequence)) or not wanted
 
-    async def is_waiting(self, incident: Incident) -> bool:
-        """Whether the mail of the last telling has not gone out yet."""
-        names = incident.notifications[-1].messages if incident.notifications else None
-        if not names:
-            return False
+    async def _create_single(self, case: Case, telling: Notification, letter: Letter) -> None:
+        incident = case.incident
+        name = message_name(incident.name, telling.sequence, letter.route)
+        member = Member(incident.name, telling.sequence, telling.transition)
+        mark = BatchMark(incident.group.policy_uid, letter.route, SINGLE)
+        envelope = Envelope(name, mark, (member,), (incident,), thread_key(incident), incident.severity)
         try:
-            message = await self.client.get(MESSAGES, names[0], incident.group.namespace)
-        except NotFound:
-            return False
-        return not message.get("status", {}).get("completionTime")
-
-    async def _create(self, incident: Incident, sequence: int, letter: Letter) -> None:
-        body = message_body(incident, sequence, letter)
-        try:
-            self.sink.submit(await self.client.create(MESSAGES, body, incident.group.namespace))
+            body = message_body(envelope, letter)
+            created = await self.client.create(MESSAGES, body, incident.group.namespace, brief=True)
         except AlreadyExists:
-            await self._expect_own(incident, body["metadata"]["name"])
+            await self._expect_own(incident, name)
+        else:
+            self.sink.submit(created)
+        case.sent[telling.sequence, letter.route] = name
 
     async def _expect_own(self, incident: Incident, name: str) -> None:
         """Made before a restart, it is done. One that a deleted incident left behind is about to be collected: come back then."""
@@ -101,90 +106,116 @@ class Teller:
             raise LeftoverMessageError(f"EmailMessage {name} belongs to an incident that is gone")
         log.info("message is there already", extra=about(message=name))
 
-    async def tail(self, case: Case, policy: Policy) -> None:
-        """The last lines of the run that died, into the case; none where the log cannot be had in time."""
-        if policy.log_tail_lines <= 0 or not case.incident.affected:
-            return
-        pod = _latest(case.incident)
-        lines: tuple[str, ...] = ()
+    async def tell_together(self, cases: Sequence[Case], policy: Policy, batch: Batch, silence: Silence | None) -> bool:
+        """Creates the digest of each route, listing what the route takes and was not told yet. False = nobody can be told now."""
+        thread = thread_of([case.incident for case in cases])
+        is_wanted = False
+        for route in policy.routes:
+            taken = [case for case in cases if takes(route, case.incident)]
+            is_wanted = is_wanted or bool(taken)
+            to = await self.recipients.of(policy, route) if taken else ()
+            if to or route.cc or route.bcc:
+                await self._tell_route(taken, policy, (route, to), (batch, silence, thread))
+        for case in cases:
+            case.incident = _threaded(case.incident, thread)
+        return not is_wanted or any(case.sent_of(_sequence(case)) for case in cases)
+
+    async def _tell_route(
+        self,
+        taken: Sequence[Case],
+        policy: Policy,
+        aim: tuple[Route, tuple[str, ...]],
+        what: tuple[Batch, Silence | None, str],
+    ) -> None:
+        (route, to), (batch, silence, thread) = aim, what
+        while True:
+            untold = [case for case in taken if (_sequence(case), route.name) not in case.sent]
+            if not untold:
+                return
+            facts = digest_facts(untold, self._scene(policy), batch, silence)
+            letter = _letter(route, to, render_digest(facts))
+            number = self.chains.get((policy.uid, route.name), SINGLE) + 1
+            envelope = _envelope(untold, policy, BatchMark(policy.uid, route.name, number), thread)
+            told = await self._create_digest(envelope, letter, policy.key[0])
+            self.chains[policy.uid, route.name] = number
+            for case in untold:
+                if (case.incident.name, _sequence(case)) in told:
+                    case.sent[_sequence(case), route.name] = envelope.name
+
+    async def _create_digest(self, envelope: Envelope, letter: Letter, namespace: str) -> frozenset[tuple[str, int]]:
+        """Which tellings the digest of that name lists: ours, or those of the one that is there already, for then those are told."""
+        members = envelope.members
         try:
-            async with asyncio.timeout(TAIL_DEADLINE_S):
-                lines = await self._lines(case.incident, policy, pod.name)
-        except (ApiError, TimeoutError) as error:
-            log.info("no log lines", extra=about(incident=case.incident.name, pod=pod.name, error=str(error)))
-        case.log_lines, case.log_pod = lines, pod.name
+            body = message_body(envelope, letter)
+            self.sink.submit(await self.client.create(MESSAGES, body, namespace, brief=True))
+        except AlreadyExists:
+            try:
+                there = await self.client.get(MESSAGES, envelope.name, namespace)
+            except NotFound:
+                return frozenset()  # collected in this moment: the next number is free
+            annotations = there["metadata"].get("annotations") or {}
+            members = read_members(annotations.get(names.ANNOTATION_INCIDENTS, ""))
+            log.info("digest is there already", extra=about(message=envelope.name))
+        return frozenset((member.incident, member.sequence) for member in members)
 
-    async def _lines(self, incident: Incident, policy: Policy, pod: str) -> tuple[str, ...]:
-        namespace, container = incident.group.namespace, incident.group.container
-        text = await self.client.pod_log(
-            namespace,
-            pod,
-            container,
-            previous=self._has_restarted(policy, pod, container),
-            tail_lines=policy.log_tail_lines,
-            limit_bytes=TAIL_LIMIT_BYTES,
-        )
-        return tuple(text.splitlines()[-policy.log_tail_lines :])
+    async def is_waiting(self, incident: Incident) -> bool:
+        """Whether the mail of the last telling has not gone out yet."""
+        messages = incident.notifications[-1].messages if incident.notifications else None
+        if not messages:
+            return False
+        try:
+            message = await self.client.get(MESSAGES, messages[0], incident.group.namespace)
+        except NotFound:
+            return False
+        return not message.get("status", {}).get("completionTime")
 
-    def _has_restarted(self, policy: Policy, pod: str, container: str) -> bool:
-        """While the end is the present state its log is still the current one; after that it is the previous."""
-        seen = self.watches.pods(policy.scope).get((policy.key[0], pod)) if policy.scope else None
-        status = status_of(seen, container) if seen else None
-        return status is None or status.ended is None
-
-    def _facts(self, case: Case, policy: Policy, transition: Transition) -> CrashFacts:
-        incident, over = case.incident, case.incident.resolution
-        seen = self.watches.pods(policy.scope) if policy.scope else {}
-        pods = sorted(incident.affected.values(), key=lambda pod: (pod.last_time, pod.name), reverse=True)
-        return CrashFacts(
-            cluster=self.cluster_name,
-            namespace=incident.group.namespace,
-            policy=incident.group.policy,
-            incident=incident.name,
-            owner_kind=incident.group.owner.kind,
-            owner_name=incident.group.owner.name,
-            kind=str(incident.kind),
-            worst=str(incident.worst or incident.kind),
-            severity=str(incident.severity),
-            container=incident.group.container,
-            image=incident.image,
-            pods=tuple(
-                _pod_facts(pod, seen.get((incident.group.namespace, pod.name))) for pod in pods[:LISTED_PODS_MAX]
-            ),
-            start_time=incident.start_time,
-            now=over.time if over else self.now(),
-            affected_count=incident.affected_count,
-            log_lines=case.log_lines or (),
-            log_pod=case.log_pod,
-            repeat_seconds=int(policy.plan.repeat_s),
-            resolve_after_seconds=int(policy.plan.resolve_after_s),
-            send_resolved=policy.plan.tells_resolved,
-            is_reminder=transition is Transition.REPEATED,
-            well_since=incident.healthy_since if over else None,
-            are_pods_gone=over is not None and over.reason is Reason.PODS_GONE,
-        )
+    def _scene(self, policy: Policy) -> Scene:
+        pods = self.watches.pods(policy.scope) if policy.scope else {}
+        return Scene(self.cluster_name, policy, pods, self.now())
 
 
-def _latest(incident: Incident) -> Affected:
-    return max(incident.affected.values(), key=lambda pod: (pod.last_time, pod.name))
+def thread_of(incidents: Sequence[Incident]) -> str:
+    """The thread of a mail about several: the one in which most of them were told first, else that of the first."""
+    threads = [thread_key(incident) for incident in incidents if incident.told is not None]
+    if not threads:
+        return thread_key(incidents[0])
+    return max(dict.fromkeys(threads), key=threads.count)
 
 
-def _letter(route: Route, rendered: Rendered) -> Letter:
+def _threaded(incident: Incident, thread: str) -> Incident:
+    """An incident that was first told in a digest goes on in that digest's thread."""
+    if incident.told is not None or incident.thread or thread == incident.uid:
+        return incident
+    return replace(incident, thread=thread)
+
+
+async def _all(creations: Iterable[Awaitable[None]]) -> None:
+    results = await asyncio.gather(*creations, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def _template(route: Route) -> str:
+    return route.template_ref.name if route.template_ref else ""
+
+
+def _sequence(case: Case) -> int:
+    pending = case.incident.pending
+    return pending.sequence if pending is not None else 0
+
+
+def _envelope(cases: Sequence[Case], policy: Policy, mark: BatchMark, thread: str) -> Envelope:
+    incidents = tuple(case.incident for case in cases)
+    members = tuple(
+        Member(incident.name, incident.pending.sequence, incident.pending.transition)
+        for incident in incidents
+        if incident.pending is not None
+    )
+    return Envelope(digest_name(policy.key[1], mark), mark, members, incidents, thread, worst_of(incidents))
+
+
+def _letter(route: Route, to: tuple[str, ...], rendered: Rendered) -> Letter:
     ref = route.connector_ref
     named = {"kind": str(ref.kind), "name": ref.name} if ref else None
-    return Letter(route.name, route.to, route.cc, route.bcc, named, rendered)
-
-
-def _pod_facts(pod: Affected, seen: Pod | None) -> PodFacts:
-    return PodFacts(
-        name=pod.name,
-        node=pod.node,
-        exit_code=pod.exit_code,
-        signal=pod.signal,
-        reason=pod.reason,
-        restarts=pod.restarts,
-        last_time=pod.last_time,
-        message=pod.message,
-        memory_limit=pod.memory_limit,
-        is_never_restarted=seen is not None and seen.spec.restart_policy == "Never",
-    )
+    return Letter(route.name, to, route.cc, route.bcc, named, rendered)

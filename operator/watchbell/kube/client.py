@@ -58,6 +58,8 @@ __all__ = [
 ]
 
 PAGE_LIMIT = 500
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""A list without specs and statuses (API concepts, "Metadata-only fetches")."""
 BODIES_PAGE_LIMIT = 100
 """Whole bodies take ten times the memory of typed ones, so fewer are decoded at once."""
 Body = dict[str, Any]
@@ -152,20 +154,24 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         limit: int = PAGE_LIMIT,
+        is_metadata_only: bool = False,
     ) -> AsyncGenerator[bytes, None]:
         """Raw pages of a list, for typed decoding. Raises Gone when the continue token expires between two pages."""
         params = _selectors(label_selector, field_selector) | {"limit": str(limit)}
+        accept = METADATA_ONLY if is_metadata_only else "application/json"
         while True:
-            page = await self.page(resource, namespace, params)
+            page = await self.page(resource, namespace, params, accept)
             yield page
             token = _decode_head(page)
             if not token:
                 return
             params["continue"] = token
 
-    async def page(self, resource: Resource, namespace: str | None, params: Mapping[str, str]) -> bytes:
+    async def page(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], accept: str = "application/json"
+    ) -> bytes:
         """One raw page of a list; `params` as the API names them (limit, continue, labelSelector, fieldSelector)."""
-        return await self._bytes(Call("list", "GET", resource.path(namespace), params))
+        return await self._bytes(Call("list", "GET", resource.path(namespace), params, accept=accept))
 
     async def create(
         self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None, *, brief: bool = False
@@ -180,11 +186,16 @@ class Client:
         answer = await self._exchange(call)
         return {**body, "metadata": answer["metadata"]} if brief else answer
 
-    async def replace(self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None) -> Body:
-        """PUT of a whole object that was read before: its resourceVersion makes a change in between a Conflict."""
-        name = str(body["metadata"]["name"])
-        call = Call("update", "PUT", resource.path(namespace, name), {}, _encode(body), is_repeatable=False)
-        return await self._exchange(call)
+    async def replace(
+        self, resource: Resource, body: Mapping[str, Any], namespace: str | None = None, *, brief: bool = False
+    ) -> Body:
+        """PUT of a whole object that was read before: its resourceVersion makes a change in between a Conflict. `brief` as in `create`."""
+        path = resource.path(namespace, str(body["metadata"]["name"]))
+        accept = _METADATA_ONLY if brief else "application/json"
+        answer = await self._exchange(
+            Call("update", "PUT", path, {}, _encode(body), accept=accept, is_repeatable=False)
+        )
+        return {**body, "metadata": answer["metadata"]} if brief else answer
 
     async def apply(
         self,
