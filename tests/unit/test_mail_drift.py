@@ -147,6 +147,12 @@ def test_of_long_arguments_the_part_that_differs_is_in_sight() -> None:
     assert len(mail.text) < 4000
 
 
+def test_differences_that_were_not_handed_on_are_counted() -> None:
+    for part in both(render_crash(dataclasses.replace(DRIFT, more_differences=7))):
+        assert "9 differences" in part
+        assert "and 7 more" in part
+
+
 def test_secrets_in_arguments_are_redacted() -> None:
     found = DifferenceFacts(
         "Args", "containers[c].args", "--password=hunter2hunter2 --a", "--password=hunter3hunter3 --a"

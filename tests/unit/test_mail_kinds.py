@@ -159,6 +159,9 @@ def test_a_lost_node_says_how_many_pods_it_hides() -> None:
     one = render_crash(dataclasses.replace(NODE, hidden_pods=1, hidden_owners=1)).text
     assert "1 pod of 1 workload is on it; its own alert is held back." in one
     assert "held back" not in render_crash(NODE).text
+    counted = render_crash(dataclasses.replace(NODE, pods=(WAITING,) * 3, affected_count=12, hidden_owners=3))
+    assert "12 pods of 3 workloads are on it; their own alerts are held back." in counted.text
+    assert "Pods on it (12)" in counted.text
 
 
 def test_a_node_that_is_back_is_not_called_a_workload() -> None:

@@ -118,7 +118,7 @@ def _summary(facts: CrashFacts, names: Names, worst: KindWords, last_end: str) -
     escalated = f"It was {visible(facts.escalated_from, 20)} before." if facts.escalated_from else ""
     still = f"Reminder: it has gone on for {lasted(facts)}." if facts.is_reminder else ""
     told = (still, f"{_who(facts, names, worst)} {worst.does}.", last_end, sentence(facts.note), flapping, escalated)
-    return " ".join(filter(None, (*told, _hidden(facts))))
+    return " ".join(filter(None, (*told, _hidden(facts, worst))))
 
 
 def _who(facts: CrashFacts, names: Names, kind: KindWords) -> str:
@@ -137,13 +137,14 @@ def _who(facts: CrashFacts, names: Names, kind: KindWords) -> str:
             return f"Node {names.owner}"
 
 
-def _hidden(facts: CrashFacts) -> str:
-    """The pods of a lost node that open no incident of their own."""
-    if not facts.hidden_pods:
+def _hidden(facts: CrashFacts, kind: KindWords) -> str:
+    """The pods of a lost node that open no incident of their own; those that were counted apart, or else all that are on it."""
+    hidden = facts.hidden_pods or (total_pods(facts) if kind.about is About.NODE else 0)
+    if not hidden:
         return ""
     of = f" of {count(facts.hidden_owners, 'workload')}" if facts.hidden_owners else ""
-    one = facts.hidden_pods == 1
-    return f"{count(facts.hidden_pods, 'pod')}{of} {'is on it; its own alert is' if one else 'are on it; their own alerts are'} held back."
+    one = hidden == 1
+    return f"{count(hidden, 'pod')}{of} {'is on it; its own alert is' if one else 'are on it; their own alerts are'} held back."
 
 
 def _recovered(facts: CrashFacts, names: Names, kind: KindWords) -> tuple[str, str, str]:

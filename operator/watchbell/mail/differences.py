@@ -18,7 +18,7 @@ from watchbell.mail.untrusted import ELLIPSIS, visible
 MAX_DIFFERENCES = 50
 MAX_BYTES = 60_000
 _ROW_BYTES = 1_040
-_MAX_VALUE = 2048
+MAX_VALUE = 2048
 _SHOWN = 420
 _AROUND = 90
 _WORD = re.compile(r"[\s,;:/=@&\"'\[\]{}()]|[^\s,;:/=@&\"'\[\]{}()]+")
@@ -42,8 +42,8 @@ CHECKS: Mapping[str, str] = {
 }
 
 
-def differences(found: Sequence[DifferenceFacts], heading: str) -> tuple[Block, ...]:
-    """The differences under their heading, as many as fit in bytes of HTML; nothing when there is none."""
+def differences(found: Sequence[DifferenceFacts], heading: str, more: int = 0) -> tuple[Block, ...]:
+    """The differences under their heading, as many as fit in bytes of HTML; nothing when there is none. `more` were not handed on."""
     rows: list[Change] = []
     room = MAX_BYTES
     for item in found[:MAX_DIFFERENCES]:
@@ -52,7 +52,7 @@ def differences(found: Sequence[DifferenceFacts], heading: str) -> tuple[Block, 
         if room < 0:
             break
         rows.append(row)
-    return (Changes(heading, tuple(rows), len(found) - len(rows)),) if found else ()
+    return (Changes(heading, tuple(rows), len(found) - len(rows) + more),) if found else ()
 
 
 def check_names(found: Sequence[DifferenceFacts]) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def _change(item: DifferenceFacts) -> Change:
 
 def _shown(text: str) -> str:
     """One line, redacted: arguments may hold what should have been in a Secret."""
-    return visible(redact(text[:_MAX_VALUE]), _MAX_VALUE)
+    return visible(redact(text[:MAX_VALUE]), MAX_VALUE)
 
 
 def _whole(text: str) -> tuple[Span, ...]:

@@ -62,7 +62,8 @@ def render_drift(facts: CrashFacts) -> Rendered:
     """The first mail about a drift, or a reminder of it."""
     names, kind = names_of(facts), words(KIND)
     checks = check_names(facts.differences)
-    found = count(len(facts.differences), "difference") if facts.differences else "Differences"
+    total = len(facts.differences) + facts.more_differences
+    found = count(total, "difference") if total else "Differences"
     listed = f": {', '.join(checks[:6])}{' and more' if len(checks) > 6 else ''}" if checks else ""
     document = Document(
         tone=TONES.get(facts.severity, Tone.WARNING),
@@ -73,7 +74,7 @@ def render_drift(facts: CrashFacts) -> Rendered:
         preheader=preheader(names, f"{found}{listed}. Since {moment(facts.start_time)}."),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
-            *differences(facts.differences, "What differs"),
+            *differences(facts.differences, "What differs", facts.more_differences),
             *evidence.changes(facts.changes, "What changed before it began"),
             _way_out(facts, names),
             baseline_commands(facts, names),
@@ -102,7 +103,7 @@ def render_back_to_baseline(facts: CrashFacts) -> Rendered:
         preheader=preheader(names, f"{short} after {lasted(facts)}."),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
-            *differences(facts.differences, "What had differed"),
+            *differences(facts.differences, "What had differed", facts.more_differences),
             *evidence.changes(facts.changes, "What changed meanwhile"),
             _history(facts, names, short),
             Commands("If you want to look back", (incident_command(facts, names),)),

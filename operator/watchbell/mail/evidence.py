@@ -91,7 +91,7 @@ def _rows(facts: CrashFacts, most: int) -> tuple[Item, ...]:
 
 def _pod(pod: PodFacts, now: datetime) -> Item:
     ended = f"{span((now - pod.last_time).total_seconds())} ago" if pod.last_time else ""
-    restarts = count(pod.restarts, "restart") if pod.restarts or ended else ""
+    restarts = count(pod.restarts, "restart") if pod.restarts else ""
     label = exit_label(pod.exit_code, pod.signal, visible(pod.reason, 40)) or visible(pod.reason, 40)
     when = ", ".join(filter(None, (restarts, ended)))
     return Item(name(pod.name), f"node {name(pod.node)}" if pod.node else "", label, when)
@@ -99,7 +99,7 @@ def _pod(pod: PodFacts, now: datetime) -> Item:
 
 def log(facts: CrashFacts) -> tuple[Block, ...]:
     """The end of the log, redacted; nothing when there is none."""
-    lines = _log_lines(facts.log_lines)
+    lines = log_lines(facts.log_lines)
     if not lines:
         return ()
     pod = name(facts.log_pod or (facts.pods[0].name if facts.pods else ""))
@@ -112,7 +112,7 @@ def log(facts: CrashFacts) -> tuple[Block, ...]:
     )
 
 
-def _log_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+def log_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
     """The last lines that fit. Redacted as one text first: keys span lines, and a cut secret has no shape to be known by."""
     text = "\n".join(line.rstrip("\r\n")[:4096] for line in lines[-MAX_LOG_LINES * 5 :])
     if len(text) > MAX_REDACTED_CHARACTERS:

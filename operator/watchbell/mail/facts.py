@@ -57,7 +57,7 @@ class CrashFacts:
     before a failure; in a resolved mail what changed meanwhile) are plain sentences. `flaps`: how often it failed again after it had been well.
     `note`: one more sentence, such as that a liveness probe killed it. `hidden_pods` of `hidden_owners` workloads are on a lost node and not told
     by alerts of their own. `template_failure`: why the user's template could not be used. `escalated_from`: the severity before this one.
-    `baseline` is the policy's mode, `capture_revision` its revision, `return_reason` how a drift ended.
+    `more_differences` are not in `differences`; `baseline` is the policy's mode, `capture_revision` its revision, `return_reason` how a drift ended.
     """
 
     cluster: str
@@ -101,6 +101,7 @@ class CrashFacts:
     baseline: str = ""
     capture_revision: str = ""
     return_reason: Return = Return.UNKNOWN
+    more_differences: int = 0
 
 
 class DigestReason(StrEnum):
