@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchbell import __version__
-from watchbell.cli.options import OneSentenceParser, add_access, add_incident, add_silence
+from watchbell.cli.options import OneSentenceParser, add_access, add_baseline, add_incident, add_silence
 from watchbell.settings import SettingError, add_options, read_settings
 
 PLUGIN_PREFIX = "kubectl-"
@@ -32,6 +32,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_options(run)
     add_silence(verbs)
     add_incident(verbs)
+    add_baseline(verbs)
     verbs.add_parser("version", help="print the version")
     return root
 
@@ -70,6 +71,10 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import incident  # noqa: PLC0415 - see above
 
             return incident.do(flags)
+        case "baseline":
+            from watchbell.cli import baseline  # noqa: PLC0415 - see above
+
+            return baseline.do(flags)
         case "run":
             return _run(flags)
         case _:
