@@ -1,6 +1,7 @@
 """Parses and renders one template within fixed bounds: python-liquid's parser under our tokens, names, filters, buffer and count of work.
 
-Before: `template` hands over one field's source, later the values. After: text, or a RefusalError. Values are plain: dict, list, str, int, bool, None.
+Before: `template` hands over one field's source, later the values. After: text, or a RefusalError.
+Values are plain: dict, list, str, int, bool and None.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,8 @@
 """How much work a mail may be: counted, not timed.
 
-Before: `template_engine` asks before each step. After: the step is taken, or a RefusalError ends the mail. The same template with the same values always
-ends the same way, whatever else the machine does. `MAX_WORK` is such that the worst that was found (`tests/unit/test_template_hostile.py`) stays
-below 100 ms of CPU.
+Before: `template_engine` asks before each step. After: the step is taken, or a RefusalError ends the mail. The same template with the same values
+always ends the same way, whatever else the machine does. `MAX_WORK` is such that the worst that was found (`tests/unit/test_template_hostile.py`)
+stays below 100 ms of CPU.
 """
 
 from io import StringIO
