@@ -73,6 +73,7 @@ class _Dead:
 
     def __init__(self, never: Callable[..., Any]) -> None:
         self.apply_status = never
+        self.in_background = self
 
 
 class Desk:

@@ -55,15 +55,19 @@ async def test_a_message_of_another_workload_comes_by_the_watch(control_plane, n
     assert len(server.inbox.messages) == 1
 
 
-async def test_one_connection_serves_many_messages_with_rset_between(control_plane, namespace):
-    async with mail_server() as server, desk(control_plane, namespace, Outlets(outlet(server.port))) as one:
+async def test_one_connection_serves_many_messages(control_plane, namespace):
+    async with (
+        mail_server() as server,
+        desk(control_plane, namespace, Outlets(outlet(server.port, max_connections=1))) as one,
+    ):
         for i in range(12):
             await one.send(message(f"m{i}"))
         for i in range(12):
             await one.finished(f"m{i}")
         assert one.outbox._connections.opened == 1
         await until(lambda: one.outbox.queue_depth == 0)
-        await one.status("m0", lambda _: server.inbox.resets == 12)
+        # Once for each time that the session was given back, not after each mail: one that was taken leaves nothing behind.
+        await one.status("m0", lambda _: 1 <= server.inbox.resets <= 12)
     assert len(server.inbox.messages) == 12
     assert len(server.inbox.logins) == 1
 

@@ -341,7 +341,7 @@ async def test_a_result_that_cannot_be_written_keeps_its_journal_entry_until_it_
 async def test_a_relay_that_hangs_does_not_hold_up_another_connectors_mail(control_plane, namespace):
     async with Scripted(("hang",)) as dead, mail_server() as server:
         slow = relay(dead.port, timeouts=Timeouts(greeting_s=20, quit_s=0.1))
-        names = {f"dead{i}": outlet(slow, f"dead{i}") for i in range(6)}
+        names = {f"dead{i}": outlet(slow, f"dead{i}", max_connections=1) for i in range(6)}
         outlets = Outlets(outlet(server.port), **names)
         async with desk(control_plane, namespace, outlets, send_workers=2, patience_s=0.1) as one:
             for name in names:

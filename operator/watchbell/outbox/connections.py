@@ -63,6 +63,10 @@ class Connections:
         self.opened += 1
         return Lent(opened, is_fresh=True)
 
+    def serves(self, lent: Lent, relay: Relay) -> bool:
+        """Whether the session may be used for one more mail to this relay."""
+        return lent.session.relay.key == relay.key and self._is_good(lent.session)
+
     def give_back(self, lent: Lent) -> None:
         """Keep the session for the next mail; RSET goes out at once, and its reply is read while nobody waits for it."""
         session = lent.session

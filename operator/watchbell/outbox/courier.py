@@ -1,27 +1,35 @@
-"""One attempt to hand over one message: the stage where the outbox touches the wire.
+"""Attempts to hand over messages: the stage where the outbox touches the wire.
 
-Before it: the queue gave a slot to a sender. After it: the ledger writes what this returns. The order is what makes it safe: the message is
-checked and built before anything is opened; the journal entry is on its way while MAIL, RCPT and DATA are said and must stand before the first
-byte of the body; the lease is asked before MAIL and again before the body. What happens after that is known, or counts as unknown.
+Before it: the queue gave a sender one slot, or several of one lane. After it: the ledger writes what this tells. The order is what makes it safe:
+a message is checked and built before anything is opened; the journal entry is on its way while MAIL, RCPT and DATA are said and must stand before
+the first byte of the body; the lease is asked before MAIL and again before the body. What happens after that is known, or counts as unknown.
+
+Several messages go one after the other over one session, and their journal entries are one write. None waits longer than `round_s` for those
+before it: then it goes back into the queue, and its entry with it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
+
+from watchbell import metrics
+from watchbell.api.enums import OnUncertain
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
 from watchbell.outbox.envelope import Batch, batch_of
-from watchbell.outbox.journal import Entry, Journal
-from watchbell.outbox.letter import Composed, Flaw, Letter, compose, read
+from watchbell.outbox.journal import Accepted, Entry, Journal
+from watchbell.outbox.letter import Flaw, Letter, compose, read
 from watchbell.outbox.note import note_of, progress_of
-from watchbell.outbox.outlet import Outlet, OutletSource, Unavailable
+from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource, Unavailable
 from watchbell.outbox.progress import Progress
 from watchbell.outbox.queue import Slot
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
@@ -48,7 +56,10 @@ class Gone:
 
 
 GONE = Gone()
+_Made = TypeVar("_Made")
 Outcome = Settled | Stopped | Gone
+OnOutcome = Callable[[Slot, Outcome], None]
+"""Called exactly once for each message of an attempt, as soon as it is known where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +77,17 @@ class Desk:
     margin_s: float = 2.0
     cluster_name: str = ""
     pause_s: float = 1.0
+    round_s: float = 1.0
+    on_limit: Callable[[ConnectorKey, int], None] = lambda _lane, _connections: None
 
 
 @dataclass(slots=True)
 class _Sending:
-    """One transaction under way: what is to be known if it is cut short."""
+    """One transaction, ready or under way: what is to be known if it is cut short."""
 
     slot: Slot
+    progress: Progress
+    rules: Rules
     batch: Batch
     payload: bytes
     outlet: Outlet
@@ -82,14 +97,60 @@ class _Sending:
     is_body_out: bool = False
 
 
+@dataclass(slots=True)
+class _Round:
+    """Messages that go one after the other; `lent` is the session that the one before left in good order."""
+
+    waiting: deque[_Sending] = field(default_factory=deque)
+    lent: Lent | None = None
+
+
 class Courier:
     """Carries out attempts; keeps nothing between them but the sessions in `desk.connections`."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def attempt(self, slot: Slot) -> Outcome:
-        """Try one message now. Whatever goes wrong outside of our own code is in the answer; where the message stands is changed by the caller."""
+    async def attempt(self, slots: Sequence[Slot], done: OnOutcome) -> None:
+        """Try messages of one lane now. Whatever goes wrong is in what `done` is told; where a message stands is changed there."""
+        batch = _Round()
+        timer = asyncio.get_running_loop().call_later(self._desk.round_s, self._put_back, batch, done)
+        try:
+            for slot in slots:
+                made = await self._guarded(slot, self._prepare(slot))
+                if isinstance(made, _Sending):
+                    batch.waiting.append(made)
+                else:
+                    done(slot, made)
+            while batch.waiting:
+                sending = batch.waiting.popleft()
+                with metrics.SEND_SECONDS.time():
+                    outcome = await self._guarded(sending.slot, self._carry_out(sending, batch))
+                done(sending.slot, outcome)
+        finally:
+            timer.cancel()
+            self._end(batch)
+
+    def _put_back(self, batch: _Round, done: OnOutcome) -> None:
+        """The relay is slow: what has not begun goes to whoever has a connection."""
+        while batch.waiting:
+            done(batch.waiting.popleft().slot, Stopped(0.0))
+
+    def _end(self, batch: _Round) -> None:
+        for sending in batch.waiting:
+            self._desk.journal.forget(sending.slot.uid)
+        if batch.lent is not None:
+            self._desk.connections.give_back(batch.lent)
+
+    async def _guarded(self, slot: Slot, work: "Coroutine[None, None, _Made]") -> "_Made | Stopped":
+        try:
+            return await work
+        except Exception:
+            log.exception("a message could not be worked on and is tried again", extra=about(message=slot.label))
+            metrics.WORK_FAILURES.labels("outbox").inc()
+            return Stopped(self._desk.pause_s * 30)
+
+    async def _prepare(self, slot: Slot) -> _Sending | Outcome:
         try:
             body = slot.body or await self._fetch(slot)
         except ApiError as error:
@@ -105,7 +166,7 @@ class Courier:
             slot.progress = slot.written = progress_of(slot.note.status, len(letter.recipients), resend_after_s)
         rules = Rules(letter.deadline, letter.on_uncertain, self._desk.schedule)
         over = overdue(slot.progress, rules, self._desk.now())
-        return over or await self._deliver(slot, slot.progress, letter, rules)
+        return over or await self._compose(slot, slot.progress, letter, rules)
 
     async def _fetch(self, slot: Slot) -> dict[str, Any] | None:
         """The message as it stands. What was finished meanwhile, by whoever, is not sent: the informer may lag, this read does not."""
@@ -120,7 +181,7 @@ class Courier:
             slot.learn(note)
         return body
 
-    async def _deliver(self, slot: Slot, progress: Progress, letter: Letter, rules: Rules) -> Outcome:
+    async def _compose(self, slot: Slot, progress: Progress, letter: Letter, rules: Rules) -> _Sending | Outcome:
         desk = self._desk
         outlet = await desk.outlets.outlet(letter.namespace, letter.connector, letter.use)
         if isinstance(outlet, Unavailable):
@@ -141,11 +202,8 @@ class Courier:
         slot.message_id = composed.message_id
         if not progress.due(desk.now()):
             return resumed(progress, rules, desk.now())
-        tried = await self._send(self._prepare(slot, progress, letter, outlet, composed))
-        return settle(progress, tried, rules, desk.now(), desk.chance()) if tried else Stopped(desk.pause_s)
-
-    def _prepare(self, slot: Slot, progress: Progress, letter: Letter, outlet: Outlet, composed: Composed) -> _Sending:
-        started = self._desk.now()
+        desk.on_limit(slot.lane, outlet.limits.max_connections)
+        started = desk.now()
         batch = batch_of(letter, progress.due(started), outlet.limits, composed)
         entry = Entry(
             slot.uid,
@@ -156,32 +214,61 @@ class Courier:
             batch.indexes,
             composed.message_id,
         )
-        return _Sending(slot, batch, composed.payload, outlet, entry)
+        return _Sending(slot, progress, rules, batch, composed.payload, outlet, entry)
 
-    async def _send(self, sending: _Sending) -> Tried | None:
+    async def _carry_out(self, sending: _Sending, batch: _Round) -> Outcome:
+        desk = self._desk
+        tried = await self._send(sending, batch)
+        if tried is None:
+            return Stopped(desk.pause_s)
+        settled = settle(sending.progress, tried, sending.rules, desk.now(), desk.chance())
+        if settled.verdict.status == "True" and tried.fault is None:
+            desk.journal.accept(_accepted(sending.entry, tried))
+        return settled
+
+    async def _send(self, sending: _Sending, batch: _Round) -> Tried | None:
         """None = stopped before anything was sent: the lease or the journal is not ours now."""
         if not sending.batch.indexes:
             return Tried(sending.entry.started, sending.batch.refused)
         report: SubmitReport | Fault | None = None
         for is_second in (False, True):
-            lent = await self._desk.connections.borrow(sending.outlet.relay, fresh=is_second)
+            lent = await self._session(sending, batch, fresh=is_second)
             if isinstance(lent, Fault):
                 report = lent
                 break
-            report = await self._submit(lent, sending)
+            report = await self._submit(lent, sending, batch)
             if lent.is_fresh or report is None or not _has_hung_up(report):
                 break
         return self._result(sending, report) if report else None
 
-    async def _submit(self, lent: Lent, sending: _Sending) -> SubmitReport | None:
+    async def _session(self, sending: _Sending, batch: _Round, *, fresh: bool) -> Lent | Fault:
+        """The one that the message before left open, if it goes to the same relay."""
+        connections, kept, batch.lent = self._desk.connections, batch.lent, None
+        if kept is not None and not fresh and connections.serves(kept, sending.outlet.relay):
+            return Lent(kept.session, is_fresh=False)
+        if kept is not None:
+            connections.give_back(kept)
+        return await connections.borrow(sending.outlet.relay, fresh=fresh)
+
+    def _enter(self, sending: _Sending, batch: _Round) -> None:
+        """The entries of this message and of those that follow it, in one write.
+
+        What was entered and never begun counts as uncertain for a successor, and goes out ten minutes later: not for mail that then counts as sent.
+        """
+        ahead = (one for one in batch.waiting if one.rules.on_uncertain is not OnUncertain.ASSUME_SENT)
+        for one in (sending, *ahead):
+            if one.entered is None:
+                entering = self._desk.journal.enter(one.entry)
+                one.entered = asyncio.get_running_loop().create_task(entering, name="outbox-journal-entry")
+
+    async def _submit(self, lent: Lent, sending: _Sending, batch: _Round) -> SubmitReport | None:
         """One transaction on one session; the journal entry is written meanwhile."""
         desk = self._desk
         if not desk.fence(desk.margin_s):
             desk.connections.give_back(lent)
             return None
         if sending.entered is None:
-            entering = desk.journal.enter(sending.entry)
-            sending.entered = asyncio.get_running_loop().create_task(entering, name="outbox-journal-entry")
+            self._enter(sending, batch)
         try:
             report = await submit(
                 lent.session, sending.batch.envelope, sending.payload, lambda: self._may_send_body(sending)
@@ -193,7 +280,11 @@ class Courier:
         except Exception:
             log.exception("an attempt broke off", extra=about(message=sending.slot.label))
             report = _broken_off(sending)
-        desk.connections.give_back(lent)
+        if report.fault is None and batch.waiting:
+            # A message that was taken leaves nothing to be reset (RFC 5321 §4.1.1.4).
+            batch.lent = lent
+        else:
+            desk.connections.give_back(lent)
         return None if sending.is_stopped else report
 
     async def _may_send_body(self, sending: _Sending) -> bool:
@@ -213,6 +304,11 @@ class Courier:
             told = report.server_response or told
             results |= zip(sending.batch.indexes, report.recipients, strict=True)
         return Tried(sending.entry.started, results, fault, told)
+
+
+def _accepted(entry: Entry, tried: Tried) -> Entry:
+    codes = tuple((tried.results[i].code, tried.results[i].enhanced_code) for i in entry.indexes)
+    return msgspec.structs.replace(entry, accepted=Accepted(tried.server_response[:128], codes))
 
 
 def _has_hung_up(report: SubmitReport) -> bool:

@@ -1,7 +1,7 @@
-"""What an earlier process left in the journal: mail of which nobody knows whether it went out.
+"""What an earlier process left in the journal: mail of which nobody knows whether it went out, and mail that did and whose result was not written.
 
-Before it: `journal.open` at take-over. After it: the message's status says so (uncertain, or unknown for good), the entry is gone, and only then
-does anything else go out. A message that was settled after all, or deleted, needs nothing.
+Before it: `journal.open` at take-over. After it: the message's status says so (uncertain, unknown for good, or accepted), the entry is gone, and
+only then does it go out again. A message that was settled after all, or deleted, needs nothing.
 """
 
 import logging
@@ -12,10 +12,12 @@ from watchbell.logs import about
 from watchbell.outbox.courier import MESSAGES, Desk
 from watchbell.outbox.journal import Entry
 from watchbell.outbox.ledger import MANAGER
-from watchbell.outbox.letter import Flaw, read
+from watchbell.outbox.letter import Flaw, Letter, read
 from watchbell.outbox.note import note_of, progress_of
+from watchbell.outbox.progress import Progress
 from watchbell.outbox.record import status_of
-from watchbell.outbox.settle import Inherited, Rules, settle
+from watchbell.outbox.settle import Inherited, Rules, Tried, settle
+from watchbell.smtp.model import RecipientOutcome, RecipientResult
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +33,9 @@ async def settle_inherited(desk: Desk, entry: Entry) -> None:
     if note.metadata.uid == entry.uid and not note.is_finished and not isinstance(letter, Flaw):
         rules = Rules(letter.deadline, letter.on_uncertain, desk.schedule)
         progress = progress_of(note.status, len(letter.recipients), desk.schedule.resend_after_s)
-        found = Inherited(entry.attempt, entry.started, entry.indexes)
-        settled = settle(progress, found, rules, desk.now(), desk.chance())
-        log.warning(
-            "a mail was under way when its process ended", extra=about(message=f"{entry.namespace}/{entry.name}")
-        )
+        settled = settle(progress, _happened(entry, progress, letter), rules, desk.now(), desk.chance())
+        told = "was taken" if entry.accepted else "was under way"
+        log.warning("a mail %s when its process ended", told, extra=about(message=f"{entry.namespace}/{entry.name}"))
         status = status_of(
             settled,
             note.metadata.generation,
@@ -45,6 +45,19 @@ async def settle_inherited(desk: Desk, entry: Entry) -> None:
         )
         await _write(desk, entry, status)
     desk.journal.forget(entry.uid)
+
+
+def _happened(entry: Entry, progress: Progress, letter: Letter) -> Tried | Inherited:
+    taken = entry.accepted
+    if taken is None or progress.attempts >= entry.attempt:
+        return Inherited(entry.attempt, entry.started, entry.indexes)
+    known = zip(entry.indexes, taken.codes, strict=False)
+    results = {
+        i: RecipientResult(letter.recipients[i].text, RecipientOutcome.ACCEPTED, None, code, enhanced)
+        for i, (code, enhanced) in known
+        if i < len(letter.recipients)
+    }
+    return Tried(entry.started, results, None, taken.response)
 
 
 async def _write(desk: Desk, entry: Entry, status: dict[str, object]) -> None:

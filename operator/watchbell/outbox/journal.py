@@ -3,9 +3,11 @@
 Before it: the courier is about to send. After it: `submit` writes the body. It is one ConfigMap in the operator's namespace with an entry for each
 message that is being sent or whose result is not yet written: a few hundred bytes each, bounded by `ENTRIES_MAX`.
 
-Group commit: while one write is on its way, all that come meanwhile share the next one. Entries that are no longer needed leave with the next
-write, or with an idle flush. Each write carries the resourceVersion of the last one, so two processes that both believe to lead cannot both write:
-the one that finds another's name in it has lost, and sends no more.
+Group commit: while one write is on its way, all that come meanwhile share the next one. What the server took is told with the next write too, so
+that its result may be written when there is time. Entries that are no longer needed leave with the next write, or with an idle flush.
+
+Each write carries the resourceVersion of the last one, so two processes that both believe to lead cannot both write: the one that finds another's
+name in it has lost, and sends no more.
 """
 
 import asyncio
@@ -25,10 +27,18 @@ JOURNAL_NAME = "watchbell-outbox-journal"
 ENTRIES_MAX = 1024
 HOLDER = "watchbell.dev/holder"
 _IDLE_FLUSH_S = 1.0
+_ACCEPTED_FLUSH_S = 0.2
 _WRITES_MAX = 3
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True):
+    """The server took the message for all recipients of the entry: (code, enhanced code) of each. Its result need not be written at once then."""
+
+    response: str
+    codes: tuple[tuple[int | None, str | None], ...]
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message whose body may be on the wire: attempt number `attempt`, for the recipients at these indexes."""
 
     uid: str
@@ -38,6 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     started: datetime
     indexes: tuple[int, ...]
     message_id: str
+    accepted: Accepted | None = None
 
 
 class Journal:
@@ -53,6 +64,8 @@ class Journal:
         self._waiters: list[asyncio.Future[bool]] = []
         self._writer: asyncio.Task[None] | None = None
         self._flush: asyncio.TimerHandle | None = None
+        self._soon: asyncio.TimerHandle | None = None
+        self._unsaid: set[str] = set()
         self._is_stale = False
         self._is_flush_due = False
         self.is_lost = False
@@ -100,10 +113,20 @@ class Journal:
         self._start_writer()
         return await waiter
 
+    def accept(self, entry: Entry) -> None:
+        """The server took this message, which was `enter`ed: it goes into the next write, or one of its own soon."""
+        if entry.uid not in self._entries or self.is_lost:
+            return
+        self._entries[entry.uid] = msgspec.json.encode(entry).decode()
+        self._unsaid.add(entry.uid)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_ACCEPTED_FLUSH_S, self._on_soon)
+
     def forget(self, uid: str) -> None:
         """The result is written. The entry leaves with the next write, or after a second of quiet."""
         if self._entries.pop(uid, None) is None or self.is_lost:
             return
+        self._unsaid.discard(uid)
         self._is_stale = True
         if self._flush is None:
             self._flush = asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
@@ -118,12 +141,22 @@ class Journal:
         if self._flush is not None:
             self._flush.cancel()
             self._flush = None
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     # --- writing
 
     def _on_quiet(self) -> None:
         self._flush = None
         if self._is_stale:
+            self._is_flush_due = True
+            self._start_writer()
+
+    def _on_soon(self) -> None:
+        """Results that are neither written nor told of in the journal yet would be doubles, should the process die now."""
+        self._soon = None
+        if self._unsaid and not self.is_lost:
             self._is_flush_due = True
             self._start_writer()
 
@@ -142,6 +175,7 @@ class Journal:
         while (self._waiters or self._is_flush_due) and not self.is_lost:
             waiters, self._waiters = self._waiters, []
             self._is_stale = self._is_flush_due = is_written = False
+            self._unsaid.clear()
             try:
                 is_written = await self._write()
             finally:
@@ -163,7 +197,7 @@ class Journal:
         for _ in range(_WRITES_MAX):
             body = self._object(self._entries, self._version)
             try:
-                self._version = _version(await self._client.replace(CONFIGMAPS, body, self._namespace))
+                self._version = _version(await self._client.replace(CONFIGMAPS, body, self._namespace, brief=True))
             except Conflict:
                 if not await self._reread():
                     return False

@@ -2,8 +2,10 @@
 
 Before it: `settle` decided. After it: the journal's entry may go, and the message waits for its next attempt or leaves the working set. A result
 that is not written yet keeps its journal entry: should the process die now, its successor takes the outcome for unknown and not for untried.
+What the server took for good is told in the journal already, so its result waits until nobody else asks the API server for anything.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 MANAGER = "watchbell-outbox"
 _WORKERS = 8
+_LATER_WORKERS = 4
+PUT_OFF_MAX = 768
+"""Results that wait, at most: each is an entry that every write of the journal carries."""
 
 
 class Written(StrEnum):
@@ -56,6 +61,7 @@ class Ledger:
         self._on_written = on_written
         self._results: dict[str, _Result] = {}
         self._queue: WorkQueue[str] = WorkQueue(self._write, workers=_WORKERS, name="outbox-ledger")
+        self._later: WorkQueue[str] = WorkQueue(self._write_later, workers=_LATER_WORKERS, name="outbox-ledger-later")
 
     def __len__(self) -> int:
         return len(self._results)
@@ -63,26 +69,36 @@ class Ledger:
     def put(self, slot: Slot, settled: Settled) -> None:
         """Have the result written; returns at once."""
         self._results[slot.uid] = _Result(slot, settled, self._now())
-        self._queue.add(slot.uid)
+        can_wait = settled.verdict.status == "True" and len(self._results) < PUT_OFF_MAX
+        (self._later if can_wait else self._queue).add(slot.uid)
 
     async def run(self) -> None:
         """Writes until cancelled."""
-        await self._queue.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run())
+            group.create_task(self._later.run())
 
     async def idle(self) -> None:
         """Waits until every result that can be written now is written."""
         await self._queue.idle()
+        await self._later.idle()
 
     async def _write(self, uid: str) -> None:
+        await self._write_by(self._client, uid)
+
+    async def _write_later(self, uid: str) -> None:
+        await self._write_by(self._client.in_background, uid)
+
+    async def _write_by(self, client: Client, uid: str) -> None:
         result = self._results.get(uid)
         if result is None:
             return
-        written = await self._apply(result)
+        written = await self._apply(client, result)
         self._results.pop(uid, None)
         self._journal.forget(uid)
         self._on_written(result.slot, result.settled, written)
 
-    async def _apply(self, result: _Result) -> Written:
+    async def _apply(self, client: Client, result: _Result) -> Written:
         slot = result.slot
         generation = slot.note.metadata.generation
         status = status_of(result.settled, generation, slot.message_id, slot.conditions, result.time)
@@ -90,7 +106,7 @@ class Ledger:
         if not is_news and not result.settled.verdict.is_final:
             return Written.UNCHANGED
         try:
-            await self._client.apply_status(
+            await client.apply_status(
                 MESSAGES,
                 slot.name,
                 status,

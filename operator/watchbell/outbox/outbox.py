@@ -8,10 +8,11 @@ and whatever an earlier process left. After it: SMTP, and the result on each mes
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,16 +38,22 @@ from watchbell.smtp.session import Dialer
 log = logging.getLogger(__name__)
 
 CLOSE_S = 3.0
+_T = TypeVar("_T")
 UNFINISHED = "status.completionTime="
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxSettings:
-    """The knobs. `namespaces` empty = all; `margin_s`: for how long the lease must still hold when a mail goes out."""
+    """The knobs. `namespaces` empty = all; `margin_s`: for how long the lease must still hold when a mail goes out.
+
+    `connections_each`: how many connections a connector gets until its own limit is known; `messages_together`: how many messages one sender
+    takes at most, so that their journal entries are one write.
+    """
 
     namespaces: tuple[str, ...] = ()
     send_workers: int = 4
     connections_each: int = 1
+    messages_together: int = 16
     patience_s: float = 0.5
     margin_s: float = 2.0
     pause_s: float = 1.0
@@ -112,6 +119,7 @@ class Outbox:
             settings.margin_s,
             settings.cluster_name,
             settings.pause_s,
+            on_limit=self._widen,
         )
         self._courier = Courier(self._desk)
         self._informers = [self._informer(name) for name in settings.namespaces or (None,)]
@@ -191,24 +199,36 @@ class Outbox:
         await self._lead()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ledger.run())
-            await self._take_over()
+            await self._take_over(group)
             group.create_task(self._expiry.run())
             await self._dispatch(group)
 
-    async def _take_over(self) -> None:
-        """Nothing is sent before every entry that an earlier process left in the journal is settled."""
+    async def _take_over(self, group: asyncio.TaskGroup) -> None:
+        """Nothing is sent before every mail is settled that an earlier process left under way. What it knew to be out only waits for its result."""
+        entries = await self._until_done(self._journal.open)
+        for entry in entries:
+            if entry.accepted is None:
+                await self._until_done(partial(self._inherit, entry))
+            else:
+                self._workset.remove(entry.uid)
+        taken = [entry for entry in entries if entry.accepted is not None]
+        group.create_task(self._inherit_all(taken), name="outbox-inherited")
+
+    async def _inherit_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            await self._until_done(partial(self._inherit, entry))
+
+    async def _until_done(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Again and again, ever more slowly, until the API server lets it be done."""
         failures = 0
         while True:
             try:
-                for entry in await self._journal.open():
-                    await self._inherit(entry)
+                return await work()
             except ApiError as error:
                 failures += 1
                 pause_s = min(30.0, self._settings.pause_s * 2**failures)
                 log.warning("the outbox cannot take over yet, next try in %.0f s: %s", pause_s, error)
                 await asyncio.sleep(pause_s)
-            else:
-                return
 
     async def _inherit(self, entry: Entry) -> None:
         try:
@@ -224,10 +244,10 @@ class Outbox:
             self._wake.clear()
             is_blocked = self._journal.is_failing or not self._fence(self._settings.margin_s)
             while not is_blocked and not self._is_draining and self._senders.has_room:
-                slot = self._workset.take(self._seconds())
-                if slot is None:
+                slots = self._workset.take_party(self._seconds(), self._settings.messages_together)
+                if not slots:
                     break
-                group.create_task(self._serve(slot), name=f"outbox-send {slot.label}")
+                group.create_task(self._serve(slots), name=f"outbox-send {slots[0].label}")
             await self._sleep(is_blocked=is_blocked)
 
     async def _sleep(self, *, is_blocked: bool) -> None:
@@ -243,20 +263,24 @@ class Outbox:
             if timer is not None:
                 timer.cancel()
 
-    async def _serve(self, slot: Slot) -> None:
+    async def _serve(self, slots: Sequence[Slot]) -> None:
         seat = self._senders.sit()
         try:
-            with metrics.SEND_SECONDS.time():
-                outcome = await self._courier.attempt(slot)
-        except Exception:
-            log.exception("a message could not be worked on and is tried again", extra=about(message=slot.label))
-            metrics.WORK_FAILURES.labels("outbox").inc()
-            outcome = Stopped(self._settings.pause_s * 30)
+            await self._courier.attempt(slots, self._on_outcome)
         finally:
-            self._workset.finished(slot)
+            for slot in slots:
+                self._workset.finished(slot)
             seat.leave()
+
+    def _on_outcome(self, slot: Slot, outcome: Outcome) -> None:
+        self._workset.finished(slot)
         self._workset.drop_body(slot)
         self._take_in(slot, outcome)
+        self._wake.set()
+
+    def _widen(self, lane: ConnectorKey, connections: int) -> None:
+        """A connector's own limit is known once a message looked it up."""
+        self._workset.widen(lane, connections)
 
     def _take_in(self, slot: Slot, outcome: Outcome) -> None:
         if isinstance(outcome, Settled):

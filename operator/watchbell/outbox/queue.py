@@ -6,6 +6,7 @@ more slots than it has connections, so a slow or dead relay holds up its own mai
 """
 
 import heapq
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,7 @@ class Slot:
     is_stirred: bool = False
     is_gone: bool = False
     ticket: int = 0
+    party: "Party | None" = None
 
     def learn(self, note: Note) -> None:
         """What the object's status says, before this process has written any."""
@@ -72,6 +74,13 @@ class Slot:
 
 
 @dataclass(slots=True)
+class Party:
+    """Messages that one sender took together: they take one of their lane's connections until the last of them is done."""
+
+    left: int
+
+
+@dataclass(slots=True)
 class _Lane:
     limit: int
     running: int = 0
@@ -83,6 +92,7 @@ class WorkingSet:
 
     def __init__(self, *, lane_limit: int = 1, bodies_max: int = 256, grace_s: float = 0.0) -> None:
         self._lane_limit = lane_limit
+        self._limits: dict[ConnectorKey, int] = {}
         self._grace_s = grace_s
         self._bodies_max = bodies_max
         self._bodies = 0
@@ -104,7 +114,7 @@ class WorkingSet:
     @property
     def running(self) -> int:
         """How many messages are with a sender now."""
-        return sum(lane.running for lane in self._lanes.values())
+        return sum(slot.is_running for slot in map(self._slots.__getitem__, self._out))
 
     def oldest_entered(self) -> float | None:
         """When the message that has been here longest came; None when there is none."""
@@ -145,20 +155,45 @@ class WorkingSet:
 
     def take(self, now: float) -> Slot | None:
         """The next message that may be tried now, marked as running; None when there is none."""
+        return next(iter(self.take_party(now, 1)), None)
+
+    def take_party(self, now: float, most: int) -> tuple[Slot, ...]:
+        """The next messages of the lane whose turn it is, in their order, for one sender and one connection; each must be `finished`.
+
+        They share what is ready with the connections that are still free, so that none of these stands idle.
+        """
         self._promote(now)
         while self._runnable:
             key = next(iter(self._runnable))
             lane = self._lanes[key]
-            slot = self._pop(lane)
+            share = math.ceil(len(lane.ready) / (lane.limit - lane.running))
+            slots = self._pop_party(lane, min(most, share))
             self._runnable.move_to_end(key)
-            if slot is not None:
-                slot.is_running, slot.is_stirred = True, False
-                self._out.add(slot.uid)
+            if slots:
                 lane.running += 1
             self._mark(key)
-            if slot is not None:
-                return slot
-        return None
+            if slots:
+                return slots
+        return ()
+
+    def _pop_party(self, lane: _Lane, most: int) -> tuple[Slot, ...]:
+        slots: list[Slot] = []
+        while len(slots) < most and (slot := self._pop(lane)) is not None:
+            slots.append(slot)
+        party = Party(len(slots))
+        for slot in slots:
+            slot.is_running, slot.is_stirred, slot.party = True, False, party
+            self._out.add(slot.uid)
+        return tuple(slots)
+
+    def widen(self, key: ConnectorKey, limit: int) -> None:
+        """So many connections a lane may have from now on."""
+        if self._limits.get(key, self._lane_limit) == limit:
+            return
+        self._limits[key] = limit
+        if (lane := self._lanes.get(key)) is not None:
+            lane.limit = limit
+            self._mark(key)
 
     def next_due(self) -> float | None:
         """When the first waiting message becomes ready; None when none waits."""
@@ -171,9 +206,13 @@ class WorkingSet:
         if not slot.is_running:
             return
         slot.is_running = False
-        lane = self._lanes[slot.lane]
-        lane.running -= 1
-        self._mark(slot.lane)
+        party, slot.party = slot.party, None
+        if party is None:
+            return
+        party.left -= 1
+        if not party.left:
+            self._lanes[slot.lane].running -= 1
+            self._mark(slot.lane)
 
     def put_back(self, slot: Slot, due: float, *, is_held: bool = False) -> None:
         """Wait for `due`; a held slot comes earlier when `release` is called for its connector."""
@@ -254,7 +293,7 @@ class WorkingSet:
             _, ticket, uid = heapq.heappop(self._waiting)
             slot = self._slots[uid]
             self._unhold(slot)
-            lane = self._lanes.setdefault(slot.lane, _Lane(self._lane_limit))
+            lane = self._lanes.setdefault(slot.lane, _Lane(self._limits.get(slot.lane, self._lane_limit)))
             heapq.heappush(lane.ready, (slot.rank, due, ticket, uid))
             self._mark(slot.lane)
 
