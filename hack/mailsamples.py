@@ -283,6 +283,12 @@ SILENCE = replace(
         "node-upgrade", _ago(hours=4), NOW, "Kernel upgrade of the eu nodes, CHG-4711", "ada@example.org"
     ),
 )
+_RESOLVED = replace(
+    CRASH,
+    now=NOW + timedelta(minutes=6),
+    well_since=NOW + timedelta(minutes=1),
+    changes=("Image of container otel-collector: 0.139.0 → 0.138.0 (revision 13)",),
+)
 
 
 def samples() -> dict[str, Rendered]:
@@ -295,9 +301,7 @@ def samples() -> dict[str, Rendered]:
         "node-lost": render_crash(_NODE),
         "rollout-stuck": render_crash(_STUCK),
         "probe": render_crash(_PROBE),
-        "resolved": render_resolved(
-            replace(CRASH, changes=("Image of container otel-collector: 0.139.0 → 0.138.0 (revision 13)",))
-        ),
+        "resolved": render_resolved(_RESOLVED),
         "drift": render_crash(DRIFT),
         "back-to-baseline": render_resolved(
             replace(DRIFT, return_reason=Return.ROLLED_BACK, changes=("DaemonSet otel-agent: revision 9 → 8, by ada",))

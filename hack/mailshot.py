@@ -27,6 +27,19 @@ _FLAGS = (
 )
 _TIMEOUT_S = 60
 WIDTHS = (360, 700)
+# What docs/images shows: which sample, how wide, dark or not.
+PICTURES = {
+    "crash-mail": ("crash", 700, False),
+    "crash-mail-dark-phone": ("crash", 360, True),
+    "resolved-mail": ("resolved", 700, False),
+    "drift-mail": ("drift", 700, False),
+    "drift-mail-dark-phone": ("drift", 360, True),
+    "digest-mail": ("digest", 700, False),
+    "digest-mail-dark-phone": ("digest", 360, True),
+    "node-lost-mail-dark-phone": ("node-lost", 360, True),
+    "silence-ended-mail": ("silence-ended", 700, False),
+    "test-mail": ("test", 700, False),
+}
 MAX_HEIGHT_PX = 16000
 
 
@@ -80,6 +93,21 @@ def shoot_samples(folder: Path, only: str) -> int:
                 target = folder / f"{name}-{width}-{'dark' if dark else 'light'}.png"
                 shoot(mail.html, target, width=width, dark=dark, scale=1.0)
     return too_wide
+
+
+def shoot_docs(folder: Path, only: str) -> None:
+    """Draws the pictures of the documentation, small."""
+    from mailsamples import samples  # noqa: PLC0415 - as above
+    from smallpng import shrink  # noqa: PLC0415 - as above
+
+    mails = samples()
+    for name, (sample, width, dark) in PICTURES.items():
+        if only not in name:
+            continue
+        target = folder / f"{name}.png"
+        shoot(mails[sample].html, target, width=width, dark=dark, scale=1.0)
+        target.write_bytes(shrink(target.read_bytes()))
+        print(f"{target}: {target.stat().st_size} B")
 
 
 def overflow_px(page: str, width: int) -> int:
@@ -145,13 +173,19 @@ def main() -> int:
     parser.add_argument(
         "--samples", type=Path, metavar="FOLDER", help="draw every mail of mailsamples into this folder"
     )
-    parser.add_argument("--only", default="", help="with --samples: only those whose name contains this")
+    parser.add_argument(
+        "--docs", type=Path, metavar="FOLDER", help="draw the pictures of the documentation into this folder"
+    )
+    parser.add_argument("--only", default="", help="with --samples and --docs: only those whose name contains this")
     parser.add_argument("--width", type=int, default=700)
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--scale", type=float, default=1.0, help="device pixels for each CSS pixel")
     arguments = parser.parse_args()
     if arguments.samples is not None:
         return 1 if shoot_samples(arguments.samples, arguments.only) else 0
+    if arguments.docs is not None:
+        shoot_docs(arguments.docs, arguments.only)
+        return 0
     if arguments.source is None or arguments.target is None:
         parser.error("give a mail and a picture, or --samples")
     shoot(
