@@ -21,10 +21,13 @@ from podrig import (
     stamp,
     status_body,
 )
+from watchbell.api.enums import BuiltinTemplate
 from watchbell.api.names import API_VERSION
 from watchbell.collectors.reconcile import Collectors, CollectorSettings
 from watchbell.kube.client import Client
 from watchbell.kube.resources import ObjectRef
+from watchbell.mail.builtin import FACTS, unpack
+from watchbell.mail.document import Rendered
 
 __all__ = [
     "EPOCH",
@@ -52,7 +55,7 @@ def policy_body(name: str = "collectors", namespace: str = "obs", **spec: Any) -
             "selector": {"matchLabels": {"app": "gateway"}},
             "crash": {"logTailLines": 0},
             "routes": [{"name": "oncall", "to": ["oncall@example.com"]}],
-            "grouping": {"waitSeconds": 0, "resolveAfterSeconds": 0},
+            "grouping": {"waitSeconds": 0, "resolveAfterSeconds": 0, "periodSeconds": 1},
         }
         | spec,
     }
@@ -156,3 +159,14 @@ async def until(condition: Callable[[], Any], what: str, deadline_s: float = 20.
 
 def condition(body: dict[str, Any], type_: str) -> dict[str, Any]:
     return next((item for item in body.get("status", {}).get("conditions", ()) if item["type"] == type_), {})
+
+
+def mail_of(message: dict[str, Any]) -> Rendered:
+    """What an EmailMessage of the operator will say: as written, or rendered from its facts."""
+    spec = message["spec"]
+    if "body" in spec:
+        return Rendered(spec["subject"], spec["body"]["text"], spec["body"].get("html", ""))
+    facts = next(item["value"] for item in spec["parameters"] if item["name"] == FACTS)
+    rendered = unpack(BuiltinTemplate(spec["templateRef"]["builtin"]), facts)
+    assert isinstance(rendered, Rendered), rendered
+    return rendered

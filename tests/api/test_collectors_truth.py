@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collectorrig import OURS, Site, component, condition, container, looping, running_state, until
+from collectorrig import OURS, Site, component, condition, container, looping, mail_of, running_state, until
 from kuberig import access_to, client_of
 from watchbell.collectors import desk
 from watchbell.kube.client import Client
@@ -23,7 +23,7 @@ def site(control_plane, namespace):
 
 
 def text_of(message: dict[str, Any]) -> str:
-    return message["spec"]["body"]["text"]
+    return mail_of(message).text
 
 
 async def closed(site: Site) -> dict[str, Any]:
@@ -35,7 +35,7 @@ async def closed(site: Site) -> dict[str, Any]:
 
 async def test_an_evicted_pod_that_stays_as_failed_does_not_keep_its_incident_open(control_plane, site):
     site.make_pod("gateway-a", looping(now()))
-    policy = site.make_policy()
+    policy = site.make_policy(crash={"kinds": ["CrashLoopBackOff"]})
     async with client_of(control_plane) as client, component(client, site.namespace) as running:
         running.collectors.policy_changed(policy)
         await until(lambda: running.outbox.bodies, "the crash is told")

@@ -258,6 +258,14 @@ class Transition(StrEnum):
     RESOLVED = "Resolved"
 
 
+class BuiltinTemplate(StrEnum):
+    """The operator's own mails, rendered from facts when they are sent; the parameter `facts` holds these as JSON."""
+
+    CRASH = "Crash"
+    RESOLVED = "Resolved"
+    DIGEST = "Digest"
+
+
 class Priority(StrEnum):
     """Which messages of one connector go first."""
 

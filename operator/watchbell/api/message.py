@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbell.api import fields as f
 from watchbell.api.connector import ConnectorRef
-from watchbell.api.enums import OnUncertain, Priority
+from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority
 from watchbell.api.markers import InCode, ListMap, Matches, Rule, immutable
 from watchbell.api.meta import Block, Resource, Spec, Status
 from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ReplyToList, ToList
@@ -67,12 +67,49 @@ class MessageAttachment(Block):
     )
 
 
+class TemplateUse(Block):
+    """Which template makes subject and body."""
+
+    builtin: BuiltinTemplate = Field(
+        description="A built-in template; its parameter `facts` is JSON, as the operator writes it for its alerts."
+    )
+
+
+class MessageParameter(Block):
+    """One value for the template."""
+
+    name: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=63),
+        Matches(r"[A-Za-z][A-Za-z0-9_]*", "name must be letters, digits and '_', beginning with a letter"),
+    ] = Field(description="The parameter's name, once in the message.")
+    value: Annotated[str, Field(max_length=524_288)] = Field(description="Its value.")
+
+
 class EmailMessageSpec(Spec):
     """What to send. It cannot be changed: to hold it suspend the connector, to cancel it delete the object."""
 
     RULES = (
         immutable("spec may not be changed: delete the EmailMessage and create another"),
         *RECIPIENT_RULES,
+        Rule(
+            "has(self.body) != has(self.templateRef)",
+            "either body or templateRef must be set, and not both",
+            ".body",
+            lambda spec: (spec.body is None) != (spec.template_ref is None),
+        ),
+        Rule(
+            "has(self.subject) || has(self.templateRef)",
+            "subject must be set, unless a template makes it",
+            ".subject",
+            lambda spec: spec.subject is not None or spec.template_ref is not None,
+        ),
+        Rule(
+            "!has(self.parameters) || has(self.templateRef)",
+            "parameters may not be set without templateRef",
+            ".parameters",
+            lambda spec: not spec.parameters or spec.template_ref is not None,
+        ),
     )
 
     connector_ref: Annotated[ConnectorRef | None, InCode("the connector named default")] = Field(
@@ -82,8 +119,14 @@ class EmailMessageSpec(Spec):
     cc: CcList = Field((), description="Recipients of a copy.")
     bcc: BccList = Field((), description="Recipients that the others do not see.")
     reply_to: Annotated[ReplyToList, InCode("the connector's")] = Field((), description="Where answers go.")
-    subject: f.Subject = Field(description="The subject, one line.")
-    body: Body = Field(description="The content.")
+    subject: Annotated[f.Subject | None, InCode("the template's")] = Field(None, description="The subject, one line.")
+    body: Body | None = Field(None, description="The content.")
+    template_ref: TemplateUse | None = Field(
+        None, description="A template that makes subject and body when the mail is sent."
+    )
+    parameters: Annotated[tuple[MessageParameter, ...], Field(max_length=32), ListMap("name")] = Field(
+        (), description="Values for the template."
+    )
     attachments: Annotated[tuple[MessageAttachment, ...], Field(max_length=10), ListMap("filename")] = Field(
         (), description="Files that go with it."
     )

@@ -12,6 +12,7 @@ from watchbell.api import names
 from watchbell.api.enums import Severity
 from watchbell.collectors.incidents import Group, Incident
 from watchbell.collectors.naming import BatchMark, Member, members_text
+from watchbell.mail.builtin import FACTS, Packed
 from watchbell.mail.document import Rendered
 
 INCIDENT_KIND = "CollectorIncident"
@@ -22,14 +23,14 @@ MESSAGE_TTL_S = 604_800
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One mail: to whom, by which connector, and the finished text. `connector_ref` as the route has it."""
+    """One mail: to whom, by which connector (as the route has it), and what it says: facts for a built-in template, or finished text."""
 
     route: str
     to: tuple[str, ...]
     cc: tuple[str, ...]
     bcc: tuple[str, ...]
     connector_ref: Mapping[str, str] | None
-    rendered: Rendered
+    content: Packed | Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +59,15 @@ def labels(group: Group) -> dict[str, str]:
 
 def message_body(envelope: Envelope, letter: Letter) -> dict[str, Any]:
     """The EmailMessage; owned by its incidents, so it goes when the last of them goes."""
-    group, rendered = envelope.incidents[0].group, letter.rendered
+    group = envelope.incidents[0].group
     alone = {names.LABEL_FINGERPRINT: group.fingerprint} if len(envelope.incidents) == 1 else {}
     spec: dict[str, Any] = {
         "to": list(letter.to),
         "cc": list(letter.cc),
         "bcc": list(letter.bcc),
         "connectorRef": dict(letter.connector_ref) if letter.connector_ref else None,
-        "subject": rendered.subject,
-        "body": {"text": rendered.text, "html": rendered.html} if rendered.html else {"text": rendered.text},
-        "attachments": [
-            {"filename": item.filename, "contentType": item.content_type, "text": item.text}
-            for item in rendered.attachments
-        ],
+        "subject": letter.content.subject,
+        **_content(letter.content),
         "priority": "High" if envelope.severity is Severity.CRITICAL else "Normal",
         "ttlSecondsAfterFinished": MESSAGE_TTL_S,
     }
@@ -89,6 +86,19 @@ def message_body(envelope: Envelope, letter: Letter) -> dict[str, Any]:
             "ownerReferences": [_owner_reference(item, is_first=not i) for i, item in enumerate(envelope.incidents)],
         },
         "spec": {key: value for key, value in spec.items() if value not in (None, [], "")},
+    }
+
+
+def _content(content: Packed | Rendered) -> dict[str, Any]:
+    if isinstance(content, Packed):
+        facts = {"name": FACTS, "value": content.facts}
+        return {"templateRef": {"builtin": str(content.builtin)}, "parameters": [facts]}
+    return {
+        "body": {"text": content.text, "html": content.html} if content.html else {"text": content.text},
+        "attachments": [
+            {"filename": item.filename, "contentType": item.content_type, "text": item.text}
+            for item in content.attachments
+        ],
     }
 
 

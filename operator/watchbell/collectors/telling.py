@@ -1,7 +1,7 @@
-"""Tellings become mails: rendered at this moment, created as EmailMessages and handed to the outbox at once.
+"""Tellings become mails: the facts of this moment, created as EmailMessages and handed to the outbox at once.
 
-Before: `desk` has one telling that goes alone, `mailroom` several that share a mail. After: the outbox sends. The text is fixed when the message is
-made, so what arrives late still says what was true then. A message that is there already was made before a restart, and the outbox knows it.
+Before: `desk` has one telling that goes alone, `mailroom` several that share a mail. After: the outbox sends. What it says is fixed when the message
+is made, so what arrives late still says what was true then. A message that is there already was made before a restart, and the outbox knows it.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from watchbell.api import names
+from watchbell.api.enums import BuiltinTemplate
 from watchbell.api.route import Route
 from watchbell.collectors.accounts import Scene, digest_facts, incident_facts, worst_of
 from watchbell.collectors.batches import Batch
@@ -28,7 +29,7 @@ from watchbell.collectors.wording import Wording
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, NotFound
 from watchbell.logs import about
-from watchbell.mail.digest import render_digest
+from watchbell.mail.builtin import Packed, packed_or_rendered
 from watchbell.mail.document import Rendered
 
 log = logging.getLogger(__name__)
@@ -70,14 +71,14 @@ class Teller:
         todo = [route for route in wanted if (telling.sequence, route.name) not in case.sent]
         lists = await asyncio.gather(*(self.recipients.of(policy, route) for route in todo))
         served = [(route, to) for route, to in zip(todo, lists, strict=True) if to or route.cc or route.bcc]
-        scene, rendered = self._scene(policy), dict[str, Rendered]()
+        scene, content = self._scene(policy), dict[str, Packed | Rendered]()
         for route, _ in served:
             template = _template(route)
-            if template not in rendered:
+            if template not in content:
                 facts = incident_facts(case, scene, telling.transition)
-                rendered[template] = await self.wording.of(policy.key, template, facts, telling.transition)
+                content[template] = await self.wording.of(policy.key, template, facts, telling.transition)
         creations = (
-            self._create_single(case, telling, _letter(route, to, rendered[_template(route)])) for route, to in served
+            self._create_single(case, telling, _letter(route, to, content[_template(route)])) for route, to in served
         )
         # All are waited for, so that none goes on unseen when another fails; the step is then done again as a whole.
         await _all(creations)
@@ -133,7 +134,7 @@ class Teller:
             if not untold:
                 return
             facts = digest_facts(untold, self._scene(policy), batch, silence)
-            letter = _letter(route, to, render_digest(facts))
+            letter = _letter(route, to, packed_or_rendered(BuiltinTemplate.DIGEST, facts))
             number = self.chains.get((policy.uid, route.name), SINGLE) + 1
             envelope = _envelope(untold, policy, BatchMark(policy.uid, route.name, number), thread)
             told = await self._create_digest(envelope, letter, policy.key[0])
@@ -215,7 +216,7 @@ def _envelope(cases: Sequence[Case], policy: Policy, mark: BatchMark, thread: st
     return Envelope(digest_name(policy.key[1], mark), mark, members, incidents, thread, worst_of(incidents))
 
 
-def _letter(route: Route, to: tuple[str, ...], rendered: Rendered) -> Letter:
+def _letter(route: Route, to: tuple[str, ...], content: Packed | Rendered) -> Letter:
     ref = route.connector_ref
     named = {"kind": str(ref.kind), "name": ref.name} if ref else None
-    return Letter(route.name, to, route.cc, route.bcc, named, rendered)
+    return Letter(route.name, to, route.cc, route.bcc, named, content)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from watchbell.api.enums import Transition
+from watchbell.api.enums import BuiltinTemplate, Transition
 from watchbell.collectors.policies import PolicyKey
 from watchbell.kube.errors import ApiError
-from watchbell.mail.crash import render_crash, render_resolved
+from watchbell.mail.builtin import Packed, packed_or_rendered
 from watchbell.mail.document import Rendered
 from watchbell.mail.facts import CrashFacts
 from watchbell.mail.template import TemplateProblem
@@ -37,8 +37,8 @@ class Wording:
     templates: Templates | None = None
     problems: dict[PolicyKey, dict[str, str]] = field(default_factory=dict)
 
-    async def of(self, key: PolicyKey, template: str, facts: CrashFacts, transition: Transition) -> Rendered:
-        """The mail, by the template of that name (empty = built-in)."""
+    async def of(self, key: PolicyKey, template: str, facts: CrashFacts, transition: Transition) -> Packed | Rendered:
+        """The mail, by the template of that name: finished text; or by the built-in one (empty): facts that are rendered when it is sent."""
         if not template:
             return _built_in(facts, transition)
         rendered = await self._rendered(key[0], template, facts, transition)
@@ -73,5 +73,6 @@ class Wording:
         self.on_change(key)
 
 
-def _built_in(facts: CrashFacts, transition: Transition) -> Rendered:
-    return render_resolved(facts) if transition is Transition.RESOLVED else render_crash(facts)
+def _built_in(facts: CrashFacts, transition: Transition) -> Packed | Rendered:
+    is_over = transition is Transition.RESOLVED
+    return packed_or_rendered(BuiltinTemplate.RESOLVED if is_over else BuiltinTemplate.CRASH, facts)

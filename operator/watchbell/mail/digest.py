@@ -50,7 +50,7 @@ def render_digest(facts: DigestFacts) -> Rendered:
         ),
         origin=_origin(facts),
     )
-    return _rendered(_subject(facts, firing, severity), document, rows)
+    return _rendered(subject_of(facts), document, rows)
 
 
 def render_silence_ended(facts: DigestFacts) -> Rendered:
@@ -59,12 +59,11 @@ def render_silence_ended(facts: DigestFacts) -> Rendered:
     firing, ended = _split(facts.entries)
     severity = _severity(facts, firing)
     silence = facts.silence or SilenceFacts("")
-    called = f"Silence {name(silence.name)}" if silence.name else "A silence"
     document = Document(
         tone=TONES.get(severity, Tone.WARNING) if firing else Tone.GOOD,
         status=severity if firing else "All well",
         context=_context(facts),
-        title=f"{called} {'was taken back' if silence.was_deleted else 'has ended'}",
+        title=f"{_called(facts)} {'was taken back' if silence.was_deleted else 'has ended'}",
         summary=_held_back(firing, ended),
         preheader=_preheader(facts, firing, ended),
         blocks=(
@@ -75,13 +74,25 @@ def render_silence_ended(facts: DigestFacts) -> Rendered:
         ),
         origin=_origin(facts),
     )
+    return _rendered(subject_of(facts), document, rows)
+
+
+def subject_of(facts: DigestFacts) -> str:
+    """The subject of the mail that `render_digest` makes."""
+    firing, ended = _split(facts.entries)
+    severity = _severity(facts, firing)
+    if facts.reason is not DigestReason.SILENCE_ENDED:
+        return _subject(facts, firing, severity)
     what = (
         f"{count(len(firing), 'incident')} still failing, {_worst(firing, severity)}"
         if firing
         else f"{count(len(ended), 'incident')} resolved meanwhile"
     )
-    subject = f"{called} ended in {name(facts.namespace)}: {what}{_on(facts, what)}"
-    return _rendered(visible(subject, 240), document, rows)
+    return visible(f"{_called(facts)} ended in {name(facts.namespace)}: {what}{_on(facts, what)}", 240)
+
+
+def _called(facts: DigestFacts) -> str:
+    return f"Silence {name(facts.silence.name)}" if facts.silence and facts.silence.name else "A silence"
 
 
 def _rendered(subject: str, document: Document, rows: Table) -> Rendered:

@@ -15,6 +15,8 @@ from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
+from watchbell.mail.builtin import FACTS, unpack
+from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
 from watchbell.outbox.outlet import ConnectorRef, Outlet
 from watchbell.outbox.retry import deadline
@@ -95,6 +97,9 @@ def _letter(
     if created is None:
         return Flaw("metadata.creationTimestamp", "is missing")
     to, cc, reply_to = lists
+    content = _content(parsed)
+    if isinstance(content, Flaw):
+        return content
     ref = spec.connector_ref
     return Letter(
         uid=meta.uid,
@@ -109,12 +114,31 @@ def _letter(
         to=to,
         cc=cc,
         reply_to=reply_to,
-        subject=spec.subject,
-        text=spec.body.text or "",
-        html=spec.body.html or "",
+        subject=spec.subject or content.subject,
+        text=content.text,
+        html=content.html,
         thread=(meta.annotations or {}).get(ANNOTATION_THREAD, ""),
-        attachments=tuple(Attachment(item.filename, item.content_type, item.text) for item in spec.attachments),
+        attachments=(
+            *content.attachments,
+            *(Attachment(item.filename, item.content_type, item.text) for item in spec.attachments),
+        ),
     )
+
+
+def _content(parsed: EmailMessage) -> Rendered | Flaw:
+    """What it says: as written, or rendered now from what its template takes."""
+    spec = parsed.spec
+    if spec.body is not None:
+        return Rendered(spec.subject or "", spec.body.text or "", spec.body.html or "")
+    if spec.template_ref is None:
+        return Flaw("spec.body", "is missing, and so is templateRef")
+    facts = next((item.value for item in spec.parameters if item.name == FACTS), None)
+    if facts is None:
+        return Flaw(
+            "spec.parameters", f"must name {FACTS}, which the built-in template {spec.template_ref.builtin} takes"
+        )
+    rendered = unpack(spec.template_ref.builtin, facts)
+    return rendered if isinstance(rendered, Rendered) else Flaw(f"spec.parameters[{FACTS}]", rendered)
 
 
 def _use(parsed: EmailMessage) -> Use:
