@@ -98,7 +98,7 @@ async def test_the_condition_follows_every_edit(control_plane, namespace):
         await shelf.edit(html="<p>{{ incident.owner }}</p>")
         mended = await shelf.ready(generation=3)
         assert (mended["status"], mended["reason"]) == ("True", "Rendered")
-        await until(lambda: shelf.templates.problem(namespace, "short") is None)
+        await until(lambda: shelf.templates.book.problem(namespace, "short") is None)
         written = await shelf.client.get(TEMPLATES, "short", namespace)
         assert [condition["type"] for condition in written["status"]["conditions"]] == ["Ready"]
 
@@ -144,6 +144,7 @@ async def test_what_is_not_there_is_a_problem_with_its_name_and_so_it_is_after_a
         gone = await shelf.render()
         assert isinstance(gone, TemplateProblem)
         assert gone.flaw is Flaw.NOT_FOUND
+        assert shelf.templates.book.problem(namespace, "short") == ""
 
 
 async def test_alerts_are_told_that_a_template_needs_a_parameter(control_plane, namespace):
@@ -158,6 +159,8 @@ async def test_alerts_are_told_that_a_template_needs_a_parameter(control_plane, 
         found = await shelf.render()
         assert isinstance(found, TemplateProblem)
         assert (found.field, found.flaw) == ("parameters.team", Flaw.PARAMETER)
+        assert shelf.templates.problem(namespace, "short") is None
+        assert shelf.templates.book.problem(namespace, "short") == str(found)
         given = await shelf.templates.render(namespace, "short", VALUES, {"team": "sre"})
         assert isinstance(given, Rendered)
         assert given.text == "sre red"

@@ -8,6 +8,7 @@ were used stay compiled, so a thousand templates cost no more than their names.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import write_status
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.mail.document import Rendered
-from watchbell.mail.template import Compiled, Flaw, TemplateProblem, render
+from watchbell.mail.template import Compiled, Flaw, TemplateProblem, bind, render
 from watchbell.templates.trial import compile_object, judge, template_status
 
 TEMPLATES = custom("emailtemplates")
@@ -87,6 +88,7 @@ class Templates:
         self._loading = asyncio.Lock()
         self._compiled: OrderedDict[tuple[str, int], Compiled] = OrderedDict()
         self._problems: dict[TemplateKey, tuple[tuple[str, int], TemplateProblem]] = {}
+        self._unbound: dict[TemplateKey, tuple[tuple[str, int], TemplateProblem]] = {}
         self._queue: WorkQueue[TemplateKey] = WorkQueue(self._look, workers=WORKERS, name="templates", clock=clock)
         self._informers = tuple(
             Informer(client, TEMPLATES, TemplateRecord, namespace=namespace, on_change=self._heed)
@@ -117,6 +119,19 @@ class Templates:
             return _missing(namespace, name) if self.is_synced else None
         version, problem = self._problems.get(record.key, (None, None))
         return problem if version == record.version else None
+
+    def alert_problem(self, namespace: str, name: str) -> TemplateProblem | None:
+        """The same for alerts, which give no parameters."""
+        record = self._record((namespace, name))
+        version, unbound = self._unbound.get((namespace, name), (None, None))
+        if record is not None and unbound is not None and version == record.version:
+            return unbound
+        return self.problem(namespace, name)
+
+    @property
+    def book(self) -> "Book":
+        """For the conditions of policies."""
+        return Book(self)
 
     @property
     def is_synced(self) -> bool:
@@ -159,6 +174,7 @@ class Templates:
     def _forget(self, record: TemplateRecord) -> None:
         self._compiled.pop(record.version, None)
         self._problems.pop(record.key, None)
+        self._unbound.pop(record.key, None)
         self._queue.forget(record.key)
         self._on_change(*record.key)
 
@@ -183,11 +199,15 @@ class Templates:
         return fresh
 
     def _learn(self, key: TemplateKey, version: tuple[str, int], found: Compiled | TemplateProblem) -> None:
-        if isinstance(found, Compiled):
-            self._problems.pop(key, None)
-            self._keep(version, found)
-        else:
+        self._problems.pop(key, None)
+        self._unbound.pop(key, None)
+        if isinstance(found, TemplateProblem):
             self._problems[key] = version, found
+            return
+        self._keep(version, found)
+        unbound = bind(found.parameters, {})
+        if isinstance(unbound, TemplateProblem):
+            self._unbound[key] = version, unbound
 
     def _keep(self, version: tuple[str, int], compiled: Compiled) -> None:
         self._compiled[version] = compiled
@@ -212,6 +232,20 @@ class Templates:
         ref = ObjectRef(API_VERSION, KIND, name, namespace, version[0])
         await write_status(self._client, TEMPLATES, ref, status, body.get("status") or {}, manager=MANAGER)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What conditions of policies ask of the templates that they name."""
+
+    templates: Templates
+
+    def problem(self, namespace: str, name: str) -> str | None:
+        """None = it works, or nobody knows yet; empty = there is none of this name; else why alerts cannot use it, in one line."""
+        found = self.templates.alert_problem(namespace, name)
+        if found is None:
+            return None
+        return "" if found.flaw is Flaw.NOT_FOUND else str(found)
 
 
 def _version_of(body: Mapping[str, Any]) -> tuple[str, int]:
