@@ -63,11 +63,11 @@ class DyingClient(Client):
         super().__init__(*arguments, **options)
         self.dies_at, self.is_dead = dies_at, False
 
-    async def create(self, resource, body, namespace=None):
+    async def create(self, resource, body, namespace=None, **options):
         if self.is_dead or resource.plural == self.dies_at:
             self.is_dead = True
             raise Unreachable("killed")
-        return await super().create(resource, body, namespace)
+        return await super().create(resource, body, namespace, **options)
 
     async def apply_status(self, resource, *arguments, **options):
         if self.is_dead or (resource.plural, "status") == tuple(self.dies_at.split("/")):

@@ -116,7 +116,7 @@ async def test_from_the_written_status_to_the_message_it_takes_milliseconds(cont
     owners = [f"w{number}" for number in range(20)]
     for owner in owners:
         site.make_pod(f"{owner}-a", owner=owner)
-    policy = site.make_policy()
+    policy = site.make_policy(grouping={"waitSeconds": 0, "maxIncidentsPerMessage": 1})
     took_ms: list[float] = []
     told = asyncio.Event()
 

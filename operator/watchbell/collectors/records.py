@@ -151,11 +151,11 @@ def incident_body(incident: Incident) -> dict[str, Any]:
             "policyRef": {"name": group.policy},
             "kind": str(incident.kind),
             "owner": {"kind": group.owner.kind, "name": group.owner.name},
-            "container": group.container,
             "severity": str(incident.first_severity or incident.severity),
             "fingerprint": group.fingerprint,
             "startTime": stamp(incident.start_time),
-        },
+        }
+        | ({"container": group.container} if group.container else {}),
     }
 
 
