@@ -16,13 +16,14 @@ from demo.kubectl import Kubectl
 from demo.process import OperatorProcess
 from demo.relay import Relay
 from demo.screen import StepFailedError, block, note, paint, step, title
-from demo.story import CRASH_IMAGE, ROOT, Stage, clean_up, crds_of, new_password, refuse_if_occupied, tell, try_next
+from demo.stage import CRASH_IMAGE, ROOT, Stage
+from demo.story import clean_up, crds_of, new_password, refuse_if_occupied, tell, try_next
 
 
 def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="end when the mail was shown")
+    parser.add_argument("--once", action="store_true", help="end when the mails were shown")
     parser.add_argument(
         "--context",
         help="use this context of your kubeconfig, with real pods, instead of a control plane of the demo's own",

@@ -29,10 +29,10 @@ class Kubectl:
             flags.append(f"--context={self.context}")
         return flags
 
-    def run(self, *arguments: str, given: str | None = None) -> str:
+    def run(self, *arguments: str, given: str | None = None, timeout_s: float = TIMEOUT_S) -> str:
         """The output. Raises StepFailedError with kubectl's own words."""
         done = subprocess.run(
-            [*self.flags, *arguments], input=given, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [*self.flags, *arguments], input=given, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         if done.returncode != 0:
             raise StepFailedError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""A stand-in for controller manager, scheduler and kubelet: one pod whose statuses were recorded from a real kubelet and are replayed here.
+"""A stand-in for the kubelet: pods' statuses that were recorded from a real one are replayed here.
 
 The demo's own control plane has no node. The statuses are not made up: `recordings/*.json` holds what a kubelet wrote for a container that
 really crashed (image and command stand in the file), step by step with the time between them. Only the times and the name of the image are set
@@ -14,12 +14,7 @@ from importlib import resources
 from typing import Any
 
 from demo.kubectl import Kubectl
-from demo.manifests import COLLECTOR, NAMESPACE
-
-HASH = "7c9f8d6b5"
-POD = f"{COLLECTOR}-{HASH}-x2v4k"
-IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"
-CONTAINER = {"name": "otc-container", "image": IMAGE, "terminationMessagePolicy": "FallbackToLogsOnError"}
+from demo.manifests import NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +62,14 @@ def recording(name: str) -> list[Step]:
     end = datetime.fromisoformat(parsed["recordedAt"]) + timedelta(seconds=1)
     pauses = [float(entry["afterSeconds"]) for entry in parsed["steps"]]
     return [
-        Step(end - timedelta(seconds=sum(pauses[number + 1 :])), pauses[number], _named(entry["status"]))
+        Step(end - timedelta(seconds=sum(pauses[number + 1 :])), pauses[number], entry["status"])
         for number, entry in enumerate(parsed["steps"])
     ]
 
 
-def _named(status: dict[str, Any]) -> dict[str, Any]:
-    containers = [one | {"image": IMAGE} for one in status.get("containerStatuses", ())]
+def running_image(status: dict[str, Any], image: str) -> dict[str, Any]:
+    """The status of a container that runs `image`."""
+    containers = [one | {"image": image} for one in status.get("containerStatuses", ())]
     return status | {"containerStatuses": containers} if containers else status
 
 
@@ -88,65 +84,18 @@ def moved(value: Any, at: Callable[[datetime], datetime]) -> Any:  # noqa: ANN40
     return value
 
 
-class StandIn:
-    """Makes the objects that controllers would make, then plays statuses."""
+class StandInKubelet:
+    """Writes the statuses of recordings into pods."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
 
-    def create(self) -> None:
-        """A Deployment, its ReplicaSet and one pod of it, owned as in a real cluster."""
-        labels = {"app": COLLECTOR, "app.kubernetes.io/component": "collector"}
-        template: dict[str, Any] = {
-            "metadata": {"labels": labels},
-            "spec": {"containers": [CONTAINER]},
-        }
-        deployment = self._make(
-            "apps/v1",
-            "Deployment",
-            COLLECTOR,
-            {"selector": {"matchLabels": labels}, "template": template},
-            None,
-            labels,
-        )
-        hashed = labels | {"pod-template-hash": HASH}
-        template["metadata"] = {"labels": hashed}
-        replicas = self._make(
-            "apps/v1",
-            "ReplicaSet",
-            f"{COLLECTOR}-{HASH}",
-            {"selector": {"matchLabels": hashed}, "template": template},
-            deployment,
-            hashed,
-        )
-        self._make(
-            "v1", "Pod", POD, {**template["spec"], "nodeName": "worker-1", "restartPolicy": "Always"}, replicas, hashed
-        )
-
-    def _make(
-        self, version: str, kind: str, name: str, spec: object, owner: dict[str, Any] | None, labels: dict[str, str]
-    ) -> dict[str, Any]:
-        metadata: dict[str, Any] = {"name": name, "namespace": NAMESPACE, "labels": labels}
-        if owner is not None:
-            metadata["ownerReferences"] = [
-                {
-                    "apiVersion": owner["apiVersion"],
-                    "kind": owner["kind"],
-                    "name": owner["metadata"]["name"],
-                    "uid": owner["metadata"]["uid"],
-                    "controller": True,
-                }
-            ]
-        self._kubectl.apply(json.dumps({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}))
-        return self._kubectl.get(kind.lower(), name, "-n", NAMESPACE)
-
-    def play(self, name: str, hurry: float = 1.0) -> Iterator[dict[str, Any]]:
-        """Write the statuses of a recording one after the other; `hurry` divides the pauses."""
+    def play(self, name: str, pod: str, image: str, hurry: float) -> Iterator[int]:
+        """Write the statuses of a recording one after the other, `hurry` times as fast; yields the number of each once it is written."""
         timeline = Timeline()
-        for step in recording(name):
+        for number, step in enumerate(recording(name)):
             time.sleep(min(2.0, step.after_s / hurry))
             timeline.reach(step.time, datetime.now(UTC))
-            status = moved(step.status, timeline.moved)
-            patch = json.dumps({"status": status})
-            self._kubectl.run("patch", "pod", POD, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
-            yield status
+            patch = json.dumps({"status": moved(running_image(step.status, image), timeline.moved)})
+            self._kubectl.run("patch", "pod", pod, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
+            yield number

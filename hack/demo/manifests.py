@@ -6,7 +6,12 @@ NAMESPACE = "observability"
 HOME = "watchbell-system"
 LOGIN = "alerts@example.com"
 TO = "oncall@example.com"
+POLICY = "collectors"
 COLLECTOR = "otel-gateway"
+CONTAINER = "otc-container"
+IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"
+MENDED_IMAGE = "otel/opentelemetry-collector-contrib:0.139.0"
+DRIFTED_IMAGE = "otel/opentelemetry-collector-contrib:0.110.0"
 
 
 def namespaces() -> str:
@@ -70,15 +75,16 @@ def connector(port: int) -> str:
 
 
 def policy() -> str:
-    """Which pods, what is wrong, whom to tell."""
+    """Which pods, what is wrong, whom to tell. The times are short, so that nobody has to wait; unset they suit a cluster that people run."""
     return _yaml(f"""
         apiVersion: watchbell.dev/v1alpha1
         kind: CollectorPolicy
-        metadata: {{name: collectors, namespace: {NAMESPACE}}}
+        metadata: {{name: {POLICY}, namespace: {NAMESPACE}}}
         spec:
           selector: {{matchLabels: {{app.kubernetes.io/component: collector}}}}
-          crash: {{kinds: [CrashLoopBackOff, ContainerError, OOMKilled], logTailLines: 20}}
-          grouping: {{waitSeconds: 0}}
+          crash: {{logTailLines: 20}}
+          drift: {{pendingSeconds: 1}}
+          grouping: {{waitSeconds: 0, periodSeconds: 1, resolveAfterSeconds: 2}}
           routes:
             - name: oncall
               connectorRef: {{name: alerts}}
@@ -86,8 +92,12 @@ def policy() -> str:
         """)
 
 
-def broken_collector(image: str) -> str:
-    """A real Deployment whose collector ends with exit code 1; for a cluster that has nodes."""
+BROKEN = "echo 'Error: failed to get config: cannot unmarshal the configuration'; exit 1"
+MENDED = "trap 'exit 0' TERM; echo 'Everything is ready. Begin running and processing data.'; while :; do sleep 1; done"
+
+
+def collector(image: str, script: str) -> str:
+    """A real Deployment whose collector is a shell script; for a cluster that has nodes."""
     return _yaml(f"""
         apiVersion: apps/v1
         kind: Deployment
@@ -95,12 +105,12 @@ def broken_collector(image: str) -> str:
         spec:
           selector: {{matchLabels: {{app: {COLLECTOR}}}}}
           template:
-            metadata: {{labels: {{app: {COLLECTOR}, app.kubernetes.io/component: collector}}}}
+            metadata: {{labels: {{app: {COLLECTOR}, app.kubernetes.io/component: collector, team: telemetry}}}}
             spec:
               containers:
-                - name: otc-container
+                - name: {CONTAINER}
                   image: {image}
-                  command: [sh, -c, "echo 'Error: failed to get config: cannot unmarshal the configuration'; exit 1"]
+                  command: [sh, -c, "{script}"]
         """)
 
 

@@ -9,8 +9,21 @@ import urllib.request
 from pathlib import Path
 
 from controlplane.servers import free_ports
+from demo.screen import StepFailedError
 
 STOP_S = 20
+COMMAND_S = 60
+
+
+def watchbell(kubeconfig: Path | None, context: str | None, *words: str, code: int = 0) -> str:
+    """What `watchbell …` answers. Raises StepFailedError when it ends with another exit code than `code`."""
+    where = [f"--kubeconfig={kubeconfig}"] if kubeconfig is not None else []
+    where += [f"--context={context}"] if context is not None else []
+    command = [sys.executable, "-m", "watchbell", *words, *where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+    if done.returncode != code:
+        raise StepFailedError(f"watchbell {' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
 
 
 class OperatorProcess:
