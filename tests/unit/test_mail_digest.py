@@ -188,6 +188,7 @@ def test_more_than_fifty_incidents_are_counted_in_the_mail_and_listed_in_the_csv
     for part in both(mail):
         assert "120 incidents" in part
         assert "and 70 more" in part
+        assert "It has the 70 incidents for which there was no room above, too." in part
     assert len(rows_of(facts)) == 120
 
 
@@ -272,7 +273,19 @@ def test_the_csv_has_a_row_for_each_pod_and_reads_back_as_it_was_put_in() -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =cmd|' /C calc'!A0", '=HYPERLINK("http://x")']
+    "text",
+    [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\uff1d1+1",
+        " =cmd|' /C calc'!A0",
+        '=HYPERLINK("http://x")',
+    ],
 )
 def test_no_cell_begins_like_a_formula(text: str) -> None:
     shown = cell(text)

@@ -11,7 +11,19 @@ from watchbell.mail import page, plain
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.digest_rows import RANKS, over, standing, worst_of
 from watchbell.mail.digest_table import Table, digest_csv, table
-from watchbell.mail.document import Block, Commands, Document, Facts, Paragraph, Rendered, Tone, count, moment, span
+from watchbell.mail.document import (
+    Block,
+    Commands,
+    Document,
+    Facts,
+    Items,
+    Paragraph,
+    Rendered,
+    Tone,
+    count,
+    moment,
+    span,
+)
 from watchbell.mail.facts import DigestEntry, DigestFacts, DigestReason, SilenceFacts
 from watchbell.mail.incident import TONES, about_mail, links, sentence
 from watchbell.mail.untrusted import name, visible
@@ -36,6 +48,7 @@ def render_digest(facts: DigestFacts) -> Rendered:
     rows = table(facts)
     firing, ended = _split(facts.entries)
     severity = _severity(facts, firing)
+    tables = _tables(facts, firing, ended, "Resolved")
     document = Document(
         tone=TONES.get(severity, Tone.WARNING) if firing else Tone.GOOD,
         status=severity if firing else "Resolved",
@@ -45,8 +58,8 @@ def render_digest(facts: DigestFacts) -> Rendered:
         preheader=_preheader(facts, firing, ended),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
-            *_tables(facts, firing, ended, "Resolved"),
-            *_rest(facts, rows),
+            *tables,
+            *_rest(facts, rows, tables),
         ),
         origin=_origin(facts),
     )
@@ -58,6 +71,7 @@ def render_silence_ended(facts: DigestFacts) -> Rendered:
     rows = table(facts)
     firing, ended = _split(facts.entries)
     severity = _severity(facts, firing)
+    tables = _tables(facts, firing, ended, "Resolved meanwhile")
     silence = facts.silence or SilenceFacts("")
     document = Document(
         tone=TONES.get(severity, Tone.WARNING) if firing else Tone.GOOD,
@@ -68,9 +82,9 @@ def render_silence_ended(facts: DigestFacts) -> Rendered:
         preheader=_preheader(facts, firing, ended),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
-            *_tables(facts, firing, ended, "Resolved meanwhile"),
+            *tables,
             _silence(silence),
-            *_rest(facts, rows),
+            *_rest(facts, rows, tables),
         ),
         origin=_origin(facts),
     )
@@ -227,7 +241,7 @@ def _preheader(facts: DigestFacts, firing: Sequence[DigestEntry], ended: Sequenc
 
 def _tables(
     facts: DigestFacts, firing: Sequence[DigestEntry], ended: Sequence[DigestEntry], heading: str
-) -> tuple[Block, ...]:
+) -> tuple[Items, ...]:
     shown, room = standing(firing, facts)
     return (*shown, *over(ended, facts, heading, room))
 
@@ -243,11 +257,14 @@ def _silence(silence: SilenceFacts) -> Block:
     return Facts("The silence", rows)
 
 
-def _rest(facts: DigestFacts, rows: Table) -> tuple[Block, ...]:
+def _rest(facts: DigestFacts, rows: Table, tables: Sequence[Items]) -> tuple[Block, ...]:
     """What every digest ends with: the CSV, commands, links."""
     held = f"{CSV_NAME} is attached: a row for each pod, {count(rows.total, 'row')}."
     if not rows.is_whole:
         held = f"{CSV_NAME} is attached with the first {rows.rows} of {rows.total} rows: a mail cannot be larger."
+    more = sum(table.more for table in tables)
+    if more:
+        held += f" It has the {count(more, 'incident')} for which there was no room above, too."
     where = shlex.quote(name(facts.namespace))
     commands = (
         ("All incidents of this namespace", f"kubectl -n {where} get collectorincidents"),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from html import escape
 from itertools import groupby
 
-from watchbell.mail.document import Block, Item, Items, Tone, count
+from watchbell.mail.document import Item, Items, Tone, count
 from watchbell.mail.exits import exit_label
 from watchbell.mail.facts import DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.incident import TONES, sentence
@@ -47,7 +47,7 @@ def worst_of(entries: Sequence[DigestEntry]) -> str:
     return visible(min(entries, key=_rank).severity, 20) if entries else ""
 
 
-def standing(entries: Sequence[DigestEntry], facts: DigestFacts) -> tuple[tuple[Block, ...], Room]:
+def standing(entries: Sequence[DigestEntry], facts: DigestFacts) -> tuple[tuple[Items, ...], Room]:
     """A table for each severity, the worst first, and what room is left."""
     room = Room()
     ordered = sorted(entries, key=lambda entry: (_rank(entry), *_owner_key(entry)))
@@ -55,7 +55,7 @@ def standing(entries: Sequence[DigestEntry], facts: DigestFacts) -> tuple[tuple[
     return tuple(blocks), room
 
 
-def over(entries: Sequence[DigestEntry], facts: DigestFacts, heading: str, room: Room) -> tuple[Block, ...]:
+def over(entries: Sequence[DigestEntry], facts: DigestFacts, heading: str, room: Room) -> tuple[Items, ...]:
     """The table of what is over; nothing when nothing is."""
     ordered = sorted(entries, key=_owner_key)
     return (_table(heading, Tone.GOOD, ordered, (facts, room)),) if ordered else ()
@@ -69,7 +69,7 @@ def _owner_key(entry: DigestEntry) -> tuple[str, str, str, str, str]:
     return (entry.workload_namespace, entry.owner_name, entry.owner_kind, entry.container, entry.kind)
 
 
-def _table(heading: str, tone: Tone, entries: Sequence[DigestEntry], within: tuple[DigestFacts, Room]) -> Block:
+def _table(heading: str, tone: Tone, entries: Sequence[DigestEntry], within: tuple[DigestFacts, Room]) -> Items:
     facts, room = within
     rows = tuple(_fitting(_rows(entries, facts), room))
     return Items(f"{heading}: {count(len(entries), 'incident')}", rows, len(entries) - len(rows), tone)

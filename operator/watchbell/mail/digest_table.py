@@ -43,7 +43,8 @@ COLUMNS = (
     "pod_last_time_utc",
 )
 _PLAIN = re.compile(r"(?![- ])[A-Za-z0-9_.:/ ()%-]*")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The last four are the full-width forms of the first four, which some spreadsheets read alike.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)
