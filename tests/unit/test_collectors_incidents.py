@@ -29,8 +29,8 @@ from watchbell.collectors.decisions import (
     settle,
     withdraw,
 )
-from watchbell.collectors.health import Health, Standing, assess
 from watchbell.collectors.folding import Outcome, fold
+from watchbell.collectors.health import Health, Standing, assess
 from watchbell.collectors.incidents import Family, Group, Past, closed_at, group_of, incident_name
 from watchbell.collectors.naming import message_name
 from watchbell.collectors.pod import Owner, Pod
