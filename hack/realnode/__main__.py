@@ -1,4 +1,4 @@
-"""``python -m realnode up | record | prepare``: a real node on the command line."""
+"""``python -m realnode up | record | cases | prepare``: a real node on the command line."""
 
 import argparse
 import signal
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from controlplane import ControlPlaneError
 from realnode import IMAGE, NODE_NAME, prepare, start
+from realnode.cases import FOLDER as CASES_FOLDER
+from realnode.cases import record_cases
 from realnode.recorder import FOLDER, record
 
 
@@ -23,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with start(asked.directory, back_off_s=asked.back_off) as node:
             if asked.command == "record":
                 record(node, asked.into)
+            elif asked.command == "cases":
+                record_cases(node, asked.into)
             else:
                 print(node.plane.kubeconfig, flush=True)
                 print(
@@ -59,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("prepare", help="build and fetch what a node needs, so that it starts at once later")
     record_ = commands.add_parser("record", parents=[common], help="record what its kubelet writes about crashing pods")
     record_.add_argument("--into", type=Path, default=FOLDER, metavar="FOLDER", help="default: hack/demo/recordings")
+    cases = commands.add_parser("cases", parents=[common], help="record every way in which a pod fails or ends")
+    cases.add_argument("--into", type=Path, default=CASES_FOLDER, metavar="FOLDER", help="default: tests/recordings")
     return parser
 
 

@@ -6,7 +6,7 @@ import ssl
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,19 +22,30 @@ class Seen:
     status: dict[str, Any]
 
 
+def _status(pod: dict[str, Any]) -> dict[str, Any]:
+    status: dict[str, Any] = pod["status"]
+    return status
+
+
+View = Callable[[dict[str, Any]], dict[str, Any]]
+"""What of a pod is kept; the status, if nothing else is asked for."""
+
+
 class Watch:
     """What came so far, for each pod by name. Filled by a thread of ``watched``."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: View = _status) -> None:
+        self._view = view
         self._seen: dict[str, list[Seen]] = {}
         self._news = threading.Condition()
 
     def add(self, pod: dict[str, Any]) -> None:
         """Keeps the pod's status if it is another one than the last."""
+        status = self._view(pod)
         with self._news:
             seen = self._seen.setdefault(pod["metadata"]["name"], [])
-            if not seen or seen[-1].status != pod["status"]:
-                seen.append(Seen(time.monotonic(), pod["status"]))
+            if not seen or seen[-1].status != status:
+                seen.append(Seen(time.monotonic(), status))
             self._news.notify_all()
 
     def of(self, pod: str) -> tuple[Seen, ...]:
@@ -44,9 +55,9 @@ class Watch:
 
 
 @contextmanager
-def watched(access: Access, namespace: str) -> Iterator[Watch]:
+def watched(access: Access, namespace: str, view: View = _status) -> Iterator[Watch]:
     """Watches the pods of ``namespace`` while the block runs."""
-    watch = Watch()
+    watch = Watch(view)
     url = urllib.parse.urlsplit(access.url)
     tls = ssl.create_default_context(cadata=access.ca_pem)
     connection = http.client.HTTPSConnection(url.hostname or "", url.port, context=tls)

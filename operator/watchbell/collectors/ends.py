@@ -22,7 +22,10 @@ PROBE_NOTE = "Nobody deleted the pod and a signal from outside ended it: most of
 PROBE_DOUBT = (
     "The kubelet ended it because its liveness or startup probe failed; it then stopped in order, with exit 0."
 )
-KILL_NOTE = "A signal from outside ended it though it was within its own memory limit: the node's out-of-memory killer, or somebody on the node."
+KILL_NOTE = (
+    "A signal from outside ended it, and not for its own memory limit: a postStart hook that failed, the node's out-of-memory killer, or somebody on "
+    "the node."
+)
 STOP_NOTE = "Something within the pod or on its node asked it to stop (SIGTERM), though nobody deleted the pod."
 _DEAD_CHILD = re.compile(
     r"\b(?:sub-?process|child(?:[ -]process)?|worker(?:[ -]process)?|plugin(?:[ -]process)?|extension[ -]process|supervised[ -]process)\b"

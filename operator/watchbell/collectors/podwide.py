@@ -145,8 +145,8 @@ def _why_another(sight: PodSight, ready: PodCondition | None) -> Quiet | None:
     pod = sight.pod
     if ready is not None and (ready.reason == "PodCompleted" or _is_marked_by_control_plane(pod, ready)):
         return Quiet.ANOTHER_KIND if ready.reason != "PodCompleted" else Quiet.PARTLY_FINISHED
-    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    if any(_is_held(status) for status in statuses):
+    init, plain = pod.status.init_container_statuses, pod.status.container_statuses
+    if any(_is_held(one) for one in (*init, *plain)) or any(one.ended and not _is_through(pod, one) for one in plain):
         return Quiet.ANOTHER_KIND
     if any(_is_through(pod, status) for status in pod.status.container_statuses):
         return Quiet.PARTLY_FINISHED
