@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchbell import __version__
-from watchbell.cli.options import OneSentenceParser, add_access, add_baseline, add_incident, add_silence
+from watchbell.cli.options import OneSentenceParser, add_access, add_baseline, add_incident, add_silence, add_template
 from watchbell.settings import SettingError, add_options, read_settings
 
 PLUGIN_PREFIX = "kubectl-"
@@ -33,6 +33,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
+    add_template(verbs)
     verbs.add_parser("version", help="print the version")
     return root
 
@@ -75,6 +76,10 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import baseline  # noqa: PLC0415 - see above
 
             return baseline.do(flags)
+        case "template":
+            from watchbell.cli import template  # noqa: PLC0415 - see above
+
+            return template.do(flags)
         case "run":
             return _run(flags)
         case _:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LIST_FORMS = ("wide", "json", "yaml", "name")
 OBJECT_FORMS = ("json", "yaml", "name")
+SAMPLES = ("crash", "reminder", "escalation", "recovery", "drift", "node")
+"""The incidents that a template can be tried with (`mail.template_samples`)."""
 FIELDS = ("policy", "owner", "pod", "node", "kind", "severity")
 """What a matcher can look at, as flags of `silence create`."""
 
@@ -105,6 +107,24 @@ def add_baseline(verbs: "Verbs") -> None:
         one.add_argument("policy", metavar="POLICY", help="name of a CollectorPolicy")
     accept.add_argument(
         "--revision", default=None, metavar="TEXT", help="spec.baseline.captureRevision (default the time)"
+    )
+
+
+def add_template(verbs: "Verbs") -> None:
+    """`template preview`."""
+    group = _group(verbs, "template", "mails in your own words: preview")
+    text = "show the mail that an EmailTemplate makes; nothing is sent"
+    preview = group.add_parser("preview", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(preview)
+    preview.add_argument("template", metavar="FILE|NAME", help="a YAML file (- = standard input), or an EmailTemplate")
+    incident = preview.add_mutually_exclusive_group()
+    incident.add_argument("--incident", default=None, metavar="NAME", help="with this CollectorIncident")
+    incident.add_argument(
+        "--sample", choices=SAMPLES, default=SAMPLES[0], metavar="NAME", help=f"with a sample: {', '.join(SAMPLES)}"
+    )
+    preview.add_argument("--html", default=None, metavar="FILE", help="write the HTML part into this file")
+    preview.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter; give it again for more"
     )
 
 

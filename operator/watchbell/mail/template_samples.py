@@ -54,8 +54,9 @@ CRASH = CrashFacts(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values under a name that people understand."""
+    """Values under a name that people understand, and a word to choose it by."""
 
+    word: str
     name: str
     values: dict[str, Any]
 
@@ -91,12 +92,12 @@ def samples() -> tuple[Sample, ...]:
         now=_NOW,
     )
     return (
-        Sample("a crash of two pods", incident_values(CRASH)),
-        Sample("a reminder", incident_values(replace(CRASH, is_reminder=True))),
-        Sample("an escalation", incident_values(replace(CRASH, escalated_from="Warning"))),
-        Sample("a recovery", incident_values(CRASH, is_resolved=True)),
-        Sample("a drift", incident_values(drift)),
-        Sample("a lost node of which no pod is known", incident_values(bare)),
+        Sample("crash", "a crash of two pods", incident_values(CRASH)),
+        Sample("reminder", "a reminder", incident_values(replace(CRASH, is_reminder=True))),
+        Sample("escalation", "an escalation", incident_values(replace(CRASH, escalated_from="Warning"))),
+        Sample("recovery", "a recovery", incident_values(CRASH, is_resolved=True)),
+        Sample("drift", "a drift", incident_values(drift)),
+        Sample("node", "a lost node of which no pod is known", incident_values(bare)),
     )
 
 
