@@ -6,11 +6,11 @@ Bounds: 50 incidents and 72 KB of HTML for all tables together, so that with all
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from itertools import groupby
 
-from watchbell.mail.document import Item, Items, Tone, count
+from watchbell.mail.document import Item, Items, Tone, count, utc
 from watchbell.mail.exits import exit_label
 from watchbell.mail.facts import DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.incident import TONES, sentence
@@ -154,5 +154,5 @@ def _when(entry: DigestEntry, now: datetime) -> str:
 
 
 def _clock(when: datetime, now: datetime) -> str:
-    utc = when.astimezone(UTC)
-    return f"{utc:%H:%M}" if utc.date() == now.astimezone(UTC).date() else f"{utc:%Y-%m-%d %H:%M}"
+    shown = utc(when)
+    return f"{shown:%H:%M}" if shown.date() == utc(now).date() else f"{shown:%Y-%m-%d %H:%M}"

@@ -9,8 +9,9 @@ Bound: 480 KB; an EmailMessage holds attachments of 512 KiB, and etcd objects of
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from watchbell.mail.document import utc
 from watchbell.mail.facts import DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.redaction import redact
 from watchbell.mail.untrusted import visible
@@ -135,4 +136,4 @@ def _number(number: int | None) -> str:
 
 def _time(when: datetime | None) -> str:
     """`2026-11-21 14:02:11`, which a spreadsheet takes for a time; the name of the column says that it is UTC."""
-    return when.astimezone(UTC).isoformat(" ", "seconds")[:19] if when else ""
+    return utc(when).isoformat(" ", "seconds")[:19] if when else ""

@@ -138,9 +138,17 @@ class Document:
     origin: str
 
 
+def utc(when: datetime) -> datetime:
+    """The same moment in UTC. At the ends of the calendar, where that is no date, the date as it stands: facts may come from anybody."""
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        return when.replace(tzinfo=UTC)
+
+
 def moment(when: datetime | None) -> str:
     """`2026-11-21 14:02:11 UTC`; empty for None."""
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if when else ""
+    return f"{utc(when):%Y-%m-%d %H:%M:%S} UTC" if when else ""
 
 
 def span(seconds: float) -> str:

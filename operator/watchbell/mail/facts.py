@@ -6,6 +6,12 @@ Before: the collectors fill these in, all of it text that anybody may have writt
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone; facts that are read from JSON are refused without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +24,7 @@ class PodFacts:
     signal: int | None = None
     reason: str = ""
     restarts: int = 0
-    last_time: datetime | None = None
+    last_time: Moment | None = None
     message: str = ""
     memory_limit: str = ""
     is_never_restarted: bool = False
@@ -71,8 +77,8 @@ class CrashFacts:
     container: str
     image: str
     pods: tuple[PodFacts, ...]
-    start_time: datetime
-    now: datetime
+    start_time: Moment
+    now: Moment
     affected_count: int = 0
     log_lines: tuple[str, ...] = ()
     log_pod: str = ""
@@ -83,7 +89,7 @@ class CrashFacts:
     worst: str = ""
     is_reminder: bool = False
     are_pods_gone: bool = False
-    well_since: datetime | None = None
+    well_since: Moment | None = None
     dashboard_url: str = ""
     runbook_url: str = ""
     image_id: str = ""
@@ -117,8 +123,8 @@ class SilenceFacts:
     """An AlertSilence that no longer mutes: its words, its window and when it ended for these incidents. `was_deleted`: before its time."""
 
     name: str
-    start_time: datetime | None = None
-    end_time: datetime | None = None
+    start_time: Moment | None = None
+    end_time: Moment | None = None
     comment: str = ""
     created_by: str = ""
     was_deleted: bool = False
@@ -139,8 +145,8 @@ class DigestEntry:
     transition: str
     container: str = ""
     pods_count: int = 0
-    first_time: datetime | None = None
-    last_time: datetime | None = None
+    first_time: Moment | None = None
+    last_time: Moment | None = None
     occurrences: int = 0
     reason: str = ""
     pods: tuple[PodFacts, ...] = ()
@@ -166,7 +172,7 @@ class DigestFacts:
     namespace: str
     policy: str
     severity: str
-    now: datetime
+    now: Moment
     entries: tuple[DigestEntry, ...]
     reason: DigestReason = DigestReason.BATCH
     dashboard_url: str = ""
