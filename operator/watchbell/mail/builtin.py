@@ -70,7 +70,7 @@ def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
     kind, render = _RENDER[builtin]
     try:
         facts = msgspec.json.decode(packed, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         return f"is not what the built-in template {builtin} takes: {error}"
     return render(facts)
 
