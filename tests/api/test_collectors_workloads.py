@@ -2,19 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cluster import eventually
 from collectorrig import container, ended, owned_by, pod_body, status_body
-from controlplane import RestError
 from faultproxy import Hang
 from kuberig import access_to, client_of, proxied, running, until
+from otelrig import otel_crd
 from podrig import pod
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.changes import what_changed
+from watchbell.collectors.changes import changed_meanwhile, what_changed
 from watchbell.collectors.crash import detect
 from watchbell.collectors.ends import PROBE_DOUBT
 from watchbell.collectors.node import node_look
@@ -32,11 +30,16 @@ LABELS = {"app": "gateway"}
 ALL = CrashRules(frozenset(IncidentKind))
 GATEWAY = Owner("Deployment", "gateway")
 FIVE = {"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"}
-OTEL_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def now():
     return datetime.now(UTC)
+
+
+async def next_second() -> None:
+    """The API server's times are whole seconds."""
+    this = now().replace(microsecond=0)
+    await until(lambda: now().replace(microsecond=0) > this)
 
 
 def template(image="otel/x:1", labels=LABELS, **spec):
@@ -105,11 +108,22 @@ async def test_a_deployments_replica_sets_tell_its_revisions_and_are_told_as_its
                     "ownerReferences": [owned_by("Deployment", "gateway")],
                 }
                 rest.post(f"{path}/replicasets", body)
+                await next_second()
             await until(lambda: len(watched.all.revisions(namespace, GATEWAY)) == 2)
             assert watched.has_heard(namespace, "Deployment")
             (told,) = what_changed(watched.all.revisions(namespace, GATEWAY), now(), now())
             assert told.startswith("Image of container collector: otel/x:1 → otel/x:2, ")
             assert told.endswith("before (revision 2)")
+            began = now()
+            rest.merge(f"{path}/deployments/gateway", {"spec": {"template": template("otel/x:2")}})
+            await until(lambda: watched.all.get(namespace, GATEWAY).metadata.generation == 2)
+            rest.merge(f"{path}/deployments/gateway", {"spec": {"template": template("otel/x:1")}})
+            again = {"metadata": {"annotations": {"deployment.kubernetes.io/revision": "3"}}}
+            rest.merge(f"{path}/replicasets/gateway-1", again)
+            await until(lambda: watched.all.revisions(namespace, GATEWAY)[-1].number == "3")
+            await until(lambda: watched.all.get(namespace, GATEWAY).metadata.generation == 3)
+            (told,) = changed_meanwhile(watched.all.revisions(namespace, GATEWAY), began, now())
+            assert told.startswith("Image of container collector: otel/x:2 → otel/x:1, "), "a roll-back is seen too"
 
 
 async def test_a_daemon_sets_revisions_are_those_that_were_seen_and_its_movement_has_a_beginning(
@@ -162,42 +176,6 @@ async def test_a_namespace_is_watched_while_somebody_needs_it(control_plane, nam
 
 
 # --- OpenTelemetryCollectors
-
-
-@contextmanager
-def otel_crd(rest) -> Iterator[None]:
-    """A minimal OpenTelemetryCollector, as long as the block runs."""
-    version = {
-        "name": "v1beta1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-    }
-    names = {
-        "plural": "opentelemetrycollectors",
-        "singular": "opentelemetrycollector",
-        "kind": "OpenTelemetryCollector",
-    }
-    spec = {"group": "opentelemetry.io", "scope": "Namespaced", "names": names, "versions": [version]}
-    name = "opentelemetrycollectors.opentelemetry.io"
-    crd = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name}}
-    rest.post(OTEL_CRDS, crd | {"spec": spec})
-    try:
-        eventually(lambda: _is_served(rest), "OpenTelemetryCollectors are served")
-        yield
-    finally:
-        rest.delete(f"{OTEL_CRDS}/{name}")
-        eventually(lambda: not _is_served(rest), "OpenTelemetryCollectors are served no more")
-
-
-def _is_served(rest) -> bool:
-    try:
-        rest.get("/apis/opentelemetry.io/v1beta1/opentelemetrycollectors")
-    except RestError as error:
-        if error.status in (404, 429, 503):
-            return False
-        raise
-    return True
 
 
 async def test_opentelemetry_collectors_are_watched_while_the_api_server_serves_them(control_plane, namespace):

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from podrig import EPOCH, stamp
-from watchbell.collectors.changes import SENTENCES_MAX, duration, what_changed
+from watchbell.collectors.changes import SENTENCES_MAX, changed_meanwhile, duration, what_changed
 from watchbell.collectors.shape import Template
 from watchbell.collectors.workload import Revision, read_workload, revisions_of
 
@@ -126,3 +126,26 @@ def test_after_a_roll_back_the_age_of_the_old_replica_set_is_not_taken_for_the_t
     sets = (replica_set("3", "a", EPOCH - 9 * DAY), replica_set("2", "b", EPOCH - DAY))
     (told,) = what_changed(revisions_of(sets), EPOCH, EPOCH)
     assert told == "Image of container collector: b → a (revision 3)"
+
+
+def test_what_mended_it_is_what_changed_between_its_beginning_and_its_end():
+    broke = revision("12", BASE | {"image": "b"}, time=EPOCH - MINUTE)
+    worse = revision("13", BASE | {"image": "c"}, time=EPOCH + MINUTE)
+    mended = revision("14", BASE | {"image": "d"}, time=EPOCH + 2 * MINUTE)
+    told = changed_meanwhile((OLD, broke, worse, mended), EPOCH, EPOCH + 9 * MINUTE)
+    assert told == ("Image of container collector: b → d, 2 min after it began (revision 14)",)
+
+
+@pytest.mark.parametrize(
+    "revisions",
+    [
+        (),
+        (OLD,),
+        (OLD, revision("12", BASE | {"image": "b"}, time=EPOCH - MINUTE)),
+        (OLD, revision("12", BASE | {"image": "b"}, time=EPOCH + DAY)),
+        (OLD, revision("12", BASE | {"image": "b"}, time=None)),
+        (revision("1", time=EPOCH + MINUTE),),
+    ],
+)
+def test_what_changed_before_after_or_nobody_knows_when_is_not_told_as_what_mended_it(revisions):
+    assert changed_meanwhile(revisions, EPOCH, EPOCH + 9 * MINUTE) == ()

@@ -25,6 +25,18 @@ def what_changed(revisions: tuple[Revision, ...], since: datetime, now: datetime
     before, after = revisions[-2:]
     if after.time is not None and (now - after.time).total_seconds() > RELEVANT_S:
         return ()
+    return _told(before, after, since)
+
+
+def changed_meanwhile(revisions: tuple[Revision, ...], since: datetime, until: datetime) -> tuple[str, ...]:
+    """How the template at the end of a trouble differs from the one at its beginning; empty when no new one came in between."""
+    fresh = [number for number, one in enumerate(revisions) if one.time is not None and since < one.time <= until]
+    if not fresh or fresh[0] == 0:
+        return ()
+    return _told(revisions[fresh[0] - 1], revisions[fresh[-1]], since)
+
+
+def _told(before: Revision, after: Revision, since: datetime) -> tuple[str, ...]:
     when = _when(after, since)
     sentences = [f"{text}{when}" for text in _differences(before, after)]
     if len(sentences) > SENTENCES_MAX:

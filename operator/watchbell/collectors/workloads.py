@@ -8,7 +8,7 @@ on.
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -121,9 +121,14 @@ class Workloads:
 
     def revisions(self, namespace: str, owner: Owner) -> tuple[Revision, ...]:
         """The templates it had, oldest first: by its ReplicaSets, or as far as this process saw them change."""
-        if owner.kind == Deployment.kind:
-            return revisions_of(self.replica_sets(namespace, owner.name))
-        return self._history.get((namespace, owner), ())
+        seen = self._history.get((namespace, owner), ())
+        if owner.kind != Deployment.kind:
+            return seen
+        revisions = revisions_of(self.replica_sets(namespace, owner.name))
+        # A roll-back takes an old ReplicaSet again, whose age says nothing; this process may have seen it happen.
+        if revisions and revisions[-1].time is None and seen and _is_same(seen[-1], revisions[-1]):
+            return (*revisions[:-1], replace(revisions[-1], time=seen[-1].time))
+        return revisions
 
     def moving_since(self, namespace: str, owner: Owner) -> datetime | None:
         """Since when this process sees its roll-out move; None while it rests."""
@@ -233,10 +238,15 @@ class Workloads:
         else:
             self._moving.pop(key, None)
         template = new.spec.template
-        if template is None or new.kind in {Deployment.kind, ReplicaSet.kind}:
+        if template is None or new.kind == ReplicaSet.kind:
             return
         known = self._history.get(key, ())
         if not known:
             self._history[key] = (Revision(new.revision, template, None if old is None else self._now()),)
         elif known[-1].template != template:
             self._history[key] = (*known, Revision(new.revision, template, self._now()))[-HISTORY_MAX:]
+
+
+def _is_same(seen: Revision, made: Revision) -> bool:
+    """A ReplicaSet's template is its Deployment's with one label more."""
+    return seen.template.spec.shape == made.template.spec.shape
