@@ -149,6 +149,18 @@ def test_what_is_captured_is_a_baseline_that_nothing_differs_from_until_somethin
     assert [item["check"] for item in yaml.safe_load(after.out)["differences"]] == ["ConfigMapContent"]
 
 
+def test_pods_that_left_their_template_are_captured_with_a_warning(place, watchbell):
+    place.make_policy()
+    for pod in ("gateway-6b7f9-a", "gateway-6b7f9-b"):
+        place.edit_image(pod, "otel/opentelemetry-collector-contrib:0.137.0")
+    said = watchbell("baseline", "capture", "collectors")
+    assert (said.code, said.err) == (
+        0,
+        f"watchbell: {OWNER} is captured as its pods are, which is not as its template is: containers[collector].image\n",
+    )
+    assert "0.137.0" in said.out
+
+
 def test_what_is_not_healthy_is_not_captured(place, watchbell):
     place.make_policy()
     place.rest.merge(f"{place.apps}/deployments/gateway/status", {"status": {"updatedReplicas": 1}})

@@ -75,6 +75,7 @@ async def _capture(cluster: Cluster, flags: argparse.Namespace) -> int:
         found = capture(subject, policy.drift)
         if isinstance(found, CapturedWorkload):
             captured.append(found)
+            _warn_of_strays(subject, policy.drift)
         else:
             complain(f"{_name(subject.owner)} is left out: {found}")
     if not captured:
@@ -82,6 +83,15 @@ async def _capture(cluster: Cluster, flags: argparse.Namespace) -> int:
     block = {"spec": {"baseline": {"mode": str(BaselineMode.PINNED), "pinned": pinned_block(captured)}}}
     print(as_json(block) if flags.output == "json" else as_yaml(block), end="")
     return 0
+
+
+def _warn_of_strays(subject: Subject, rules: DriftRules) -> None:
+    """Pods that are not what their own workload asks for: to pin them is hardly what is meant."""
+    by_template = replace(rules, mode=BaselineMode.OWNER_TEMPLATE, pinned=None, pending_s=0.0)
+    verdict = assess(subject, by_template, datetime.now(UTC))
+    if verdict.state is State.DRIFTED:
+        paths = ", ".join(difference.path for difference in verdict.differences)
+        complain(f"{_name(subject.owner)} is captured as its pods are, which is not as its template is: {paths}")
 
 
 # ---------------------------------------------------------------------- diff
