@@ -58,10 +58,16 @@ class Place:
         return f"/apis/{group}/namespaces/{self.namespace}/{PLURALS[kind]}" + (f"/{name}" if name else "")
 
     def make_owner(
-        self, kind: str, name: str = "gateway", part: Body | None = None, owner: Body | None = None, **spec: Any
+        self,
+        kind: str,
+        part: Body | None = None,
+        owner: Body | None = None,
+        annotations: Body | None = None,
+        **spec: Any,
     ) -> Body:
-        """A workload whose controller says that all is done."""
-        template = {"metadata": {"labels": LABELS}, "spec": {"containers": [part or lean_collector()]}}
+        """A workload `gateway` whose controller says that all is done; `annotations` are its template's."""
+        metadata: Body = {"labels": LABELS} | ({"annotations": annotations} if annotations else {})
+        template = {"metadata": metadata, "spec": {"containers": [part or lean_collector()]}}
         template["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "gateway-config"}}]
         if kind == "Job":
             template["spec"]["restartPolicy"] = "Never"
@@ -69,25 +75,26 @@ class Place:
             spec = {"selector": {"matchLabels": LABELS}} | spec
         if kind == "StatefulSet":
             spec = {"serviceName": "gateway"} | spec
-        metadata: Body = {"name": name} | ({"ownerReferences": [owner]} if owner else {})
-        body = {"metadata": metadata, "spec": {"template": template} | spec}
+        about: Body = {"name": "gateway"} | ({"ownerReferences": [owner]} if owner else {})
+        body = {"metadata": about, "spec": {"template": template} | spec}
         made = self.rest.post(self.path(kind), body)
-        self.settle(kind, name)
+        self.settle(kind)
         return made
 
-    def settle(self, kind: str, name: str = "gateway", **status: Any) -> None:
-        generation = self.rest.get(self.path(kind, name))["metadata"]["generation"]
+    def settle(self, kind: str, **status: Any) -> None:
+        generation = self.rest.get(self.path(kind, "gateway"))["metadata"]["generation"]
         told = SETTLED[kind] | ({} if kind == "Job" else {"observedGeneration": generation}) | status
-        self.rest.merge(f"{self.path(kind, name)}/status", {"status": told})
+        self.rest.merge(f"{self.path(kind, 'gateway')}/status", {"status": told})
 
-    def make_pod(self, name: str, owner: Body | None, part: Body | None = None, **spec: Any) -> None:
+    def make_pod(self, name: str, owner: Body | None, *parts: Body | None, **spec: Any) -> None:
         """A pod that is ready since an hour ago."""
         metadata: Body = {"name": name, "labels": LABELS}
         if owner is not None:
-            metadata["ownerReferences"] = [reference(owner)]
-            metadata["labels"] = owner["spec"]["template"]["metadata"]["labels"]
+            said = owner["spec"]["template"]["metadata"]
+            metadata |= {"ownerReferences": [reference(owner)], "labels": said["labels"]}
+            metadata["annotations"] = said.get("annotations", {})
         made = {
-            "containers": [part or lean_collector()],
+            "containers": [part for part in parts if part] or [lean_collector()],
             "volumes": [{"name": "config", "configMap": {"name": "gateway-config"}}],
         }
         self.rest.post(f"{self.core}/pods", {"metadata": metadata, "spec": {"nodeName": "node-1"} | made | spec})
@@ -144,6 +151,7 @@ class Watcher:
         client: Client,
         *policies: Policy,
         owners_client: Client | None = None,
+        configs_client: Client | None = None,
         is_leading: Callable[[], bool] = lambda: True,
     ) -> None:
         self.policies: dict[PolicyKey, Policy] = {policy.key: policy for policy in policies}
@@ -152,7 +160,7 @@ class Watcher:
         self.watches = PodWatches(client, on_pod=self._heed)
         self.workloads = Workloads(owners_client or client, on_change=self._owner, now=now)
         self.drifts = Drifts(
-            client,
+            configs_client or client,
             watches=self.watches,
             workloads=self.workloads,
             policies=self.policies,

@@ -9,6 +9,7 @@ from collectorrig import OURS
 from driftrig import IMAGE, digest
 from driftwatch import LABELS, Place, changed_at, lean_collector, reference, watching
 from kuberig import client_of, running, until
+from otelrig import otel_crd
 from watchbell.api.enums import DriftCheck
 from watchbell.collectors.configs import Configs
 from watchbell.collectors.content import Content, Unread
@@ -28,9 +29,9 @@ def place(control_plane, namespace):
     return Place(control_plane.rest(), namespace)
 
 
-def deployed(place, part=None, **spec):
+def deployed(place, part=None, owner=None, template_annotations=None):
     """A Deployment with its ReplicaSet and one pod."""
-    deployment = place.make_owner("Deployment", part=part, **spec)
+    deployment = place.make_owner("Deployment", part=part, owner=owner, annotations=template_annotations)
     labels = LABELS | {"pod-template-hash": "6b7f9"}
     body = {"selector": {"matchLabels": labels}}
     replicas = place.rest.post(
@@ -38,7 +39,12 @@ def deployed(place, part=None, **spec):
         {
             "metadata": {"name": "gateway-6b7f9", "ownerReferences": [reference(deployment)]},
             "spec": body
-            | {"template": {"metadata": {"labels": labels}, "spec": deployment["spec"]["template"]["spec"]}},
+            | {
+                "template": {
+                    "metadata": deployment["spec"]["template"]["metadata"] | {"labels": labels},
+                    "spec": deployment["spec"]["template"]["spec"],
+                }
+            },
         },
     )
     place.make_pod("gateway-6b7f9-a", replicas, part)
@@ -253,6 +259,34 @@ async def write_baseline(client, policy, status):
     )
 
 
+@pytest.mark.parametrize("is_sidecar", [False, True])
+async def test_pods_that_do_not_run_the_image_of_their_opentelemetry_collector_are_drift(
+    control_plane, place, is_sidecar
+):
+    """Made from it by way of a Deployment, or injected into pods of others, which keep an old sidecar for as long as they live."""
+    path = f"/apis/opentelemetry.io/v1beta1/namespaces/{place.namespace}/opentelemetrycollectors"
+    body = {"apiVersion": "opentelemetry.io/v1beta1", "kind": "OpenTelemetryCollector", "metadata": {"name": "gateway"}}
+    part = lean_collector(name="otc-container")
+    with otel_crd(control_plane.rest()):
+        above = place.rest.post(path, body | {"spec": {"mode": "deployment", "image": IMAGE}})
+        if is_sidecar:
+            deployed(place, template_annotations={"sidecar.opentelemetry.io/inject": "gateway"})
+            place.remove_pod("gateway-6b7f9-a")
+            place.make_pod(
+                "gateway-6b7f9-b", place.rest.get(place.path("ReplicaSet", "gateway-6b7f9")), lean_collector(), part
+            )
+        else:
+            deployed(place, part, owner=reference(above))
+        async with client_of(control_plane) as client, watching(client, place.make_policy()) as watcher:
+            otel = Owner("OpenTelemetryCollector", "gateway")
+            await until(lambda: watcher.workloads.get(place.namespace, otel))
+            await watcher.until(GATEWAY, State.CLEAN)
+            place.rest.merge(f"{path}/gateway", {"spec": {"image": "otel/new:2"}})
+            await watcher.until(GATEWAY, State.DRIFTED)
+            (one,) = watcher.verdict(GATEWAY).differences
+            assert (one.path, one.expected, one.actual) == ("containers[otc-container].image", "otel/new:2", IMAGE)
+
+
 async def test_a_bare_pod_is_compared_with_its_captured_self(control_plane, place):
     place.make_config()
     place.make_pod("lonely", None)
@@ -320,8 +354,6 @@ async def test_an_owner_that_may_not_be_read_says_which_right_is_missing(control
         client_of(control_plane, "plain") as stranger,
         watching(client, policy, owners_client=stranger) as watcher,
     ):
-        await until(lambda: watcher.workloads.failure(place.namespace, "Deployment"))
-        watcher.drifts.survey(policy.key)
         await watcher.until(GATEWAY, State.UNREADABLE)
         assert f"get, list and watch on deployments in {place.namespace}" in watcher.verdict(GATEWAY).detail
         assert watcher.drifts.sight(policy.key) == DriftSight()
@@ -335,9 +367,8 @@ async def test_a_config_map_that_may_not_be_read_says_nothing_and_the_other_chec
     async with (
         client_of(control_plane) as client,
         client_of(control_plane, "plain") as stranger,
-        watching(client, policy) as watcher,
+        watching(client, policy, configs_client=stranger) as watcher,
     ):
-        watcher.drifts._configs._client = stranger
         await watcher.until(GATEWAY, State.DRIFTED)
         assert [one.check for one in watcher.verdict(GATEWAY).differences] == [DriftCheck.IMAGE]
         assert watcher.drifts.failures == 0

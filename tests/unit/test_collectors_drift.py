@@ -358,7 +358,7 @@ def test_more_differences_than_a_status_holds_are_counted() -> None:
     assert (len(verdict.differences), verdict.more) == (50, 20)
     found = finding(verdict, GATEWAY, EPOCH)
     assert found is not None
-    assert found.note == "70 differences from the baseline; 20 more are not listed."
+    assert (found.reason, found.note) == ("Env", "20 more differences are not listed.")
 
 
 def test_a_drifted_owner_is_one_finding_about_the_workload() -> None:

@@ -123,7 +123,7 @@ def _by_pod(look: Look) -> Iterator[Found]:
     """What each group of like pods has; the baseline's mode decides with what they are compared."""
     for group in look.groups:
         names = tuple(pod.metadata.name for pod in group.pods)
-        for difference in _of_group(look, group.marked):
+        for difference in (*_of_group(look, group.marked), *_asked_images(look, group.marked.shape)):
             if look.has(difference.check):
                 yield Found(difference, names)
 
@@ -134,6 +134,15 @@ def _of_group(look: Look, have: Marked) -> Iterable[Difference]:
     if look.pinned is not None:
         return _pinned_differences(look, look.pinned, have)
     return template_differences(look.template, have, look.rules) if look.template is not None else ()
+
+
+def _asked_images(look: Look, shape: Shape) -> Iterator[Difference]:
+    """Images that a custom resource asks for. A sidecar that was injected long ago keeps its image until its pod is made anew."""
+    for name, image in look.subject.images.items():
+        container = shape.find(name)
+        if container is not None and look.rules.takes(name) and not is_same_image(image, container.image):
+            path = f"{path_of(shape, name)}.image"
+            yield Difference(DriftCheck.IMAGE, path, clipped(image), clipped(container.image))
 
 
 _HASHED = (

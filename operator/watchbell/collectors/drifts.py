@@ -31,6 +31,11 @@ from watchbell.kube.workqueue import WorkQueue
 
 Key = tuple[PolicyKey, Owner]
 Report = Callable[[Policy, Owner, Verdict], None]
+OTEL_SIDECAR = "sidecar.opentelemetry.io/inject"
+"""The annotation that names the OpenTelemetryCollector whose sidecar a pod gets (or says `true` or `false`)."""
+OTEL_CONTAINER = "otc-container"
+UNKNOWN_S, UNREADABLE_S = 5.0, 60.0
+"""When to look again at an owner that is not known, or may not be read: no change of it would tell."""
 GATHER_S = 0.25
 """Changes that come together are looked at together."""
 COST_SHARE = 50
@@ -152,6 +157,10 @@ class Drifts:
                 continue
             if (key, owner) in self._entries or self._has_pods(policy, owner):
                 self.touch(key, owner)
+        if owner.kind == OtelCollector.kind:
+            for key, below in tuple(self._entries):
+                if key[0] == namespace:
+                    self.touch(key, below)
 
     def policy_gone(self, policy: PolicyKey) -> None:
         """Forgets all about a policy, its captured baseline too."""
@@ -240,8 +249,9 @@ class Drifts:
         if isinstance(failure, Forbidden | Unauthorized):
             plural = KINDS[owner.kind][0].plural
             text = f"{owner.kind} {owner.name} cannot be read: {failure}. Give the operator get, list and watch on {plural} in {namespace}."
-            return Verdict(State.UNREADABLE, detail=text)
-        return Verdict(State.OWNER_UNKNOWN, detail=f"{owner.kind} {owner.name} is not known (yet), or gone.")
+            return Verdict(State.UNREADABLE, detail=text, again_in_s=UNREADABLE_S)
+        text = f"{owner.kind} {owner.name} is not known (yet), or gone."
+        return Verdict(State.OWNER_UNKNOWN, detail=text, again_in_s=UNKNOWN_S)
 
     def _subject(self, policy: Policy, owner: Owner, pods: tuple[Pod, ...], workload: Workload | None) -> Subject:
         key, namespace = (policy.key, owner), policy.key[0] if policy.scope is None else policy.scope.namespace
@@ -254,7 +264,17 @@ class Drifts:
             desired=desired_of(workload) if workload is not None else None,
             configs={name: self._configs.state(namespace, name) for name in names},
             architectures=self._architectures(pods),
+            images=self._asked_images(namespace, pods, workload),
         )
+
+    def _asked_images(self, namespace: str, pods: tuple[Pod, ...], workload: Workload | None) -> Mapping[str, str]:
+        """What the OpenTelemetryCollector asks for that made the owner, or whose sidecar the pods carry."""
+        above = workload.controller if workload is not None else None
+        if above is None or above.kind != OtelCollector.kind:
+            named = pods[0].metadata.annotations.get(OTEL_SIDECAR, "") if pods else ""
+            above = Owner(OtelCollector.kind, named)
+        found = self._workloads.get(namespace, above) if above.name else None
+        return {OTEL_CONTAINER: found.spec.image} if found is not None and found.spec.image else {}
 
     def _architectures(self, pods: tuple[Pod, ...]) -> Mapping[str, str]:
         nodes = {pod.spec.node_name for pod in pods}

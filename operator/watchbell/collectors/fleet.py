@@ -59,13 +59,17 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One owner under one policy. `architectures` by node name, as far as known; `configs` by the ConfigMap's name."""
+    """One owner under one policy. `architectures` by node name, as far as known; `configs` by the ConfigMap's name.
+
+    `images` are what a custom resource above the owner asks for, by container (an OpenTelemetryCollector's `spec.image`).
+    """
 
     owner: Owner
     pods: tuple[Pod, ...]
     desired: Desired | None
     configs: Mapping[str, ConfigState] = field(default_factory=dict)
     architectures: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from watchbell.collectors.fleet import Found
 from watchbell.collectors.pod import Owner
 
 DIFFERENCES_MAX = 50
+REASON_MAX = 120
 Known = tuple[DriftCheck, str]
 """A difference by which it is known from look to look: its check and path."""
 
@@ -93,8 +94,7 @@ def finding(verdict: Verdict, owner: Owner, now: datetime) -> Finding | None:
     """A drifted owner as one finding; None for every other state."""
     if verdict.state is not State.DRIFTED:
         return None
-    more = f"; {verdict.more} more are not listed" if verdict.more else ""
-    count = len(verdict.differences) + verdict.more
+    checks = dict.fromkeys(str(one.check) for one in verdict.differences)
     return Finding(
         kind=IncidentKind.DRIFT,
         pod="",
@@ -106,8 +106,8 @@ def finding(verdict: Verdict, owner: Owner, now: datetime) -> Finding | None:
         restarts=0,
         seen_time=now,
         is_standing=True,
-        reason="Drift",
-        note=f"{count} difference{'s' if count != 1 else ''} from the baseline{more}.",
+        reason=", ".join(checks)[:REASON_MAX],
+        note=f"{verdict.more} more differences are not listed." if verdict.more else "",
         differences=verdict.differences,
         pods=verdict.pods,
     )
