@@ -93,6 +93,30 @@ def test_both_ways_out_are_shown_for_every_kind_of_baseline(mode: BaselineMode) 
         assert ("captureRevision" in part) is (mode is BaselineMode.CAPTURED)
 
 
+@pytest.mark.parametrize("mode", list(BaselineMode))
+def test_stale_configuration_and_nodes_without_a_collector_have_ways_out_of_their_own(mode: BaselineMode) -> None:
+    stale = DifferenceFacts("StaleConfig", "configMaps[otel-config]", "read at start", "changed since")
+    nodes = DifferenceFacts("NodeCoverage", "nodes", "12 nodes", "11 nodes")
+    alone = render_crash(
+        dataclasses.replace(DRIFT, baseline=str(mode), differences=(stale, nodes), owner_kind="DaemonSet")
+    )
+    for part in both(alone):
+        assert "restart the pods" in part
+        assert part.count("rollout restart daemonset/otel-gateway") == 1
+        assert "kubectl -n prod describe daemonset/otel-gateway" in part
+        assert "Was it meant?" not in part
+    mixed = render_crash(dataclasses.replace(DRIFT, baseline=str(mode), differences=(stale, IMAGE)))
+    assert "Was it meant?" in mixed.text
+    assert "restart the pods" in mixed.text
+
+
+def test_without_the_kind_of_baseline_no_way_out_is_promised_that_may_not_exist() -> None:
+    text = render_crash(dataclasses.replace(DRIFT, baseline="")).text
+    assert "make it the baseline, in Git" in text
+    for absent in ("captureRevision", "baseline accept", "rollout undo", "rollout restart", "pod template of"):
+        assert absent not in text
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

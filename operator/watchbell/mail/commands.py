@@ -42,7 +42,8 @@ def baseline(facts: CrashFacts, names: Names) -> Commands:
             )
         case _:
             pass
-    rows += [*_back(facts, names), *_rollout_history(facts, names), incident_command(facts, names)]
+    rows += [*_remedies(facts, names), *_back(facts, names), *_rollout_history(facts, names)]
+    rows.append(incident_command(facts, names))
     return Commands("Run next", tuple(rows))
 
 
@@ -50,9 +51,25 @@ def _back(facts: CrashFacts, names: Names) -> Rows:
     owner = _owner(facts, names)
     if not owner:
         return ()
-    if facts.baseline in {"Captured", "Pinned"}:
-        return (("Or go back to the revision before", f"{_kubectl(names)} rollout undo {owner}"),)
-    return (("Make all pods anew from their template", f"{_kubectl(names)} rollout restart {owner}"),)
+    match facts.baseline:
+        case "Captured" | "Pinned":
+            return (("Or go back to the revision before", f"{_kubectl(names)} rollout undo {owner}"),)
+        case "OwnerTemplate":
+            return (("Make all pods anew from their template", f"{_kubectl(names)} rollout restart {owner}"),)
+        case _:
+            return ()
+
+
+def _remedies(facts: CrashFacts, names: Names) -> Rows:
+    """What some checks ask for whatever the baseline is."""
+    owner, checks = _owner(facts, names), {item.check for item in facts.differences}
+    rows: list[tuple[str, str]] = []
+    if "StaleConfig" in checks and owner and facts.baseline != "OwnerTemplate":
+        rows.append(("Let the pods read their configuration anew", f"{_kubectl(names)} rollout restart {owner}"))
+    if "NodeCoverage" in checks and owner:
+        rows.append(("Why nodes have no collector: its events", f"{_kubectl(names)} describe {owner}"))
+        rows.append(("Taints and room of the nodes", "kubectl describe nodes"))
+    return tuple(rows)
 
 
 def _kubectl(names: Names) -> str:

@@ -131,26 +131,49 @@ def _summary(facts: CrashFacts, names: Names, found: str) -> str:
     return " ".join(filter(None, told))
 
 
+_BACK = "Was it not? Then go back to the revision before, and find out who changed it."
+# What some checks ask for whatever the baseline is: accepting helps nobody there.
+_REMEDIES = {
+    "StaleConfig": "Of the configuration: restart the pods. A hash of it in an annotation of the pod template makes each change a roll-out.",
+    "NodeCoverage": "Of the nodes without a collector: taints, room or a pod that does not become ready; the events of the DaemonSet say which.",
+}
+
+
 def _way_out(facts: CrashFacts, names: Names) -> Block:
     """Both ways, the one through Git first: what is changed by hand drifts again."""
+    checks = dict.fromkeys(item.check for item in facts.differences)
+    remedies = tuple(_REMEDIES[check] for check in checks if check in _REMEDIES)
+    if checks and len(remedies) == len(checks):
+        return Paragraph("What to do", remedies)
+    return Paragraph("What to do", (*_accept_or_back(facts, names), *remedies))
+
+
+def _accept_or_back(facts: CrashFacts, names: Names) -> tuple[str, str]:
     match facts.baseline:
         case "Captured":
             now = f" (now {visible(facts.capture_revision, 64)})" if facts.capture_revision else ""
-            accept = (
-                f"Was it meant? Then accept it: set spec.baseline.captureRevision of the policy to a new word{now}, in Git, or run the command "
-                "below. What runs then becomes the baseline."
+            return (
+                (
+                    f"Was it meant? Then accept it: set spec.baseline.captureRevision of the policy to a new word{now}, in Git, or run the command "
+                    "below. What runs then becomes the baseline."
+                ),
+                _BACK,
             )
-            back = "Was it not? Then go back to the revision before, and find out who changed it."
         case "Pinned":
-            accept = "Was it meant? Then change spec.baseline.pinned of the policy in Git; the command below prints the block for what runs now."
-            back = "Was it not? Then go back to the revision before, and find out who changed it."
-        case _:
-            accept = (
-                f"The baseline is the pod template of {names.owner_words}. Was it meant? Then put it there, in Git; the new pods will have it and "
-                "nothing differs."
+            return (
+                "Was it meant? Then change spec.baseline.pinned of the policy in Git; the command below prints the block for what runs now.",
+                _BACK,
             )
-            back = "Was it not? Then make the pods anew from the template; if it comes back, a webhook or another controller changes them."
-    return Paragraph("What to do", (accept, back))
+        case "OwnerTemplate":
+            return (
+                (
+                    f"The baseline is the pod template of {names.owner_words}. Was it meant? Then put it there, in Git; the new pods will have it "
+                    "and nothing differs."
+                ),
+                "Was it not? Then make the pods anew from the template; if it comes back, a webhook or another controller changes them.",
+            )
+        case _:
+            return ("Was it meant? Then make it the baseline, in Git.", _BACK)
 
 
 def _details(facts: CrashFacts, names: Names) -> Facts:
