@@ -143,10 +143,9 @@ class Drifts:
     def survey(self, policy: PolicyKey) -> None:
         """Looks at all owners of a policy: it is new, it changed, or this process leads from now on."""
         found = self._policies.get(policy)
-        if found is None or found.scope is None:
-            return
-        owners = {owner_of(pod) for pod in self._watches.pods(found.scope).values()}
-        owners |= {owner for key, owner in self._entries if key == policy}
+        owners = {owner for key, owner in self._entries if key == policy}
+        if found is not None and found.scope is not None:
+            owners |= {owner_of(pod) for pod in self._watches.pods(found.scope).values()}
         for owner in owners:
             self._queue.add((policy, owner))
 

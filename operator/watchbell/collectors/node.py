@@ -38,10 +38,20 @@ class NodeSpec(msgspec.Struct, rename="camel", gc=False):
     unschedulable: bool = False
 
 
+class NodeInfo(msgspec.Struct, rename="camel", gc=False):
+    """What the kubelet says of the machine; `architecture` as Go names it (`amd64`, `arm64`)."""
+
+    architecture: str = ""
+
+    def __post_init__(self) -> None:
+        self.architecture = intern(self.architecture)
+
+
 class NodeStatus(msgspec.Struct, rename="camel", gc=False):
     """Of the conditions only Ready stays."""
 
     conditions: tuple[PodCondition, ...] = ()
+    node_info: NodeInfo = msgspec.field(default_factory=NodeInfo)
 
     def __post_init__(self) -> None:
         self.conditions = tuple(one for one in self.conditions if one.type == "Ready")

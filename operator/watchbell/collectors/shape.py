@@ -24,7 +24,7 @@ CACHE_MAX = 1024
 TEXT_MAX = 4096
 """Of one argument or annotation; what is longer ends in its digest, so equal stays equal and different different."""
 ANNOTATION_MAX = 128
-ANNOTATIONS_MAX = 64
+ANNOTATIONS_MAX = 256
 SIDECAR = "Always"
 """The restart policy that makes an init container a sidecar (KEP-753)."""
 
