@@ -10,6 +10,7 @@ from typing import Any
 
 from watchbell.mail import evidence
 from watchbell.mail.document import Block, Listing, Paragraph, moment
+from watchbell.mail.drift import KIND as DRIFT
 from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts
 from watchbell.mail.incident import lasted, names_of, restarts, sentence, subject, subject_rows, title, total_pods
 from watchbell.mail.kinds import words
@@ -64,6 +65,8 @@ VALUES: Mapping[str, str] = {
     "incident.pods[].message": "what it left as its last message, redacted",
     "incident.pods[].memoryLimit": "such as `512Mi`",
     "incident.differences": "of drift: list of the departures from the baseline, at most 50",
+    "incident.moreDifferences": "how many there are beyond the list",
+    "incident.returnReason": "of a drift that ended: `RolledBack`, `BaselineAccepted`, `PodsReplaced`, `PodsGone` or `Unknown`",
     "incident.differences[].check": "the check that found it, such as `Image`",
     "incident.differences[].path": "the field",
     "incident.differences[].expected": "what the baseline says",
@@ -111,6 +114,8 @@ def incident_values(facts: CrashFacts, *, is_resolved: bool = False) -> dict[str
         "log": _lines(shown_log),
         "logPod": (name(log_pod) or None) if shown_log else None,
         "pods": [_pod(pod) for pod in facts.pods[: evidence.MAX_PODS]],
+        "moreDifferences": facts.more_differences + max(len(facts.differences) - MAX_DIFFERENCES, 0),
+        "returnReason": str(facts.return_reason) if is_resolved and facts.kind == DRIFT else None,
         "differences": [_difference(one) for one in facts.differences[:MAX_DIFFERENCES]],
     }
     return {"incident": values}
