@@ -44,6 +44,7 @@ from watchbell.smtp.endpoint import close_resolver
 from watchbell.smtp.oauth import TokenEgress, TokenSource
 from watchbell.smtp.session import Dialer
 from watchbell.stores import KindStore, PolicyStore
+from watchbell.templates.shelf import Templates
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Runtime:
         self.connectors = Connectors(parts)
         self.trials = Trials(parts, self.connectors)
         self.outbox = self._build_outbox(identity)
+        self.templates = self._build_templates()
         self.collectors = self._build_collectors()
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
         self._audit = Audit(client, self._subjects())
@@ -156,6 +158,16 @@ class Runtime:
             ),
         )
 
+    def _build_templates(self) -> Templates:
+        return Templates(
+            self._client,
+            namespaces=self._settings.watch_namespaces,
+            now=utc_now,
+            clock=time.monotonic,
+            leading=self._leads.is_set,
+            on_change=self._template_changed,
+        )
+
     def _build_collectors(self) -> Collectors:
         settings = self._settings
         return Collectors(
@@ -166,6 +178,9 @@ class Runtime:
             now=utc_now,
             leading=self._leads.is_set,
             settings=CollectorSettings(cluster_name=settings.cluster_name, namespaces=settings.watch_namespaces),
+            templates=self.templates,
+            template_book=self.templates.book,
+            mail_backlog=lambda: self.outbox.queue_depth,
         )
 
     # ------------------------------------------------------------------ leadership
@@ -184,6 +199,7 @@ class Runtime:
         self._leads.set()
         self.connectors.lead()
         self.trials.lead()
+        self.templates.lead()
         self.collectors.leadership_changed()
 
     def _lost(self) -> None:
@@ -197,6 +213,10 @@ class Runtime:
 
     def _connector_changed(self, key: ConnectorKey) -> None:
         self.outbox.connector_changed(key)
+
+    def _template_changed(self, namespace: str, name: str) -> None:
+        # Templates are built first, since the collectors ask them.
+        self.collectors.template_changed(namespace, name)
 
     # ------------------------------------------------------------------ what is seen from outside
 
@@ -245,6 +265,7 @@ class Runtime:
             ("connectors", self.connectors.run()),
             ("trials", self.trials.run()),
             ("outbox", self.outbox.run()),
+            ("templates", self.templates.run()),
             ("collectors", self.collectors.run()),
             ("audit", self._list_and_audit()),
         ]

@@ -27,6 +27,15 @@ KINDS = (
     "collectorincidents",
 )
 
+NAMESPACED = (
+    "smtpconnectors",
+    "collectorpolicies",
+    "smtptests",
+    "emailmessages",
+    "collectorincidents",
+    "alertsilences",
+    "emailtemplates",
+)
 RULES_TOLD = 6
 INTERRUPTED = 130
 """What shells call a program that Ctrl-C ended."""
@@ -94,7 +103,7 @@ def wanted_rights(settings: Settings) -> tuple[Wanted, ...]:
     wanted = [Wanted(verb, cluster) for verb in ("list", "watch")]
     wanted.append(Wanted("patch", cluster, None, "status"))
     for space in spaces:
-        for plural in ("smtpconnectors", "collectorpolicies", "smtptests", "emailmessages", "collectorincidents"):
+        for plural in NAMESPACED:
             wanted += [Wanted(verb, custom(plural), space) for verb in ("list", "watch")]
             wanted.append(Wanted("patch", custom(plural), space, "status"))
         wanted += [Wanted("create", custom(plural), space) for plural in ("emailmessages", "collectorincidents")]

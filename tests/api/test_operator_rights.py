@@ -14,13 +14,20 @@ OURS = (
     "emailmessages",
     "collectorpolicies",
     "collectorincidents",
+    "alertsilences",
+    "emailtemplates",
 )
+WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
 EVERYWHERE = (
     ("watchbell.dev", OURS, ("get", "list", "watch")),
     ("watchbell.dev", tuple(f"{kind}/status" for kind in OURS), ("patch",)),
     ("watchbell.dev", ("emailmessages", "collectorincidents"), ("create",)),
     ("watchbell.dev", ("emailmessages", "collectorincidents", "smtptests"), ("delete",)),
-    ("", ("pods",), ("list", "watch")),
+    ("", ("pods", "nodes"), ("list", "watch")),
+    ("apps", WORKLOADS, ("get", "list", "watch")),
+    ("batch", ("jobs",), ("get", "list", "watch")),
+    ("opentelemetry.io", ("opentelemetrycollectors",), ("get", "list", "watch")),
+    ("events.k8s.io", ("events",), ("list",)),
     ("", ("secrets", "configmaps", "namespaces"), ("get",)),
     ("events.k8s.io", ("events",), ("create", "patch")),
 )

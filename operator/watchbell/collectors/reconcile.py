@@ -27,7 +27,7 @@ from watchbell.collectors.lookout import Lookout, Sources
 from watchbell.collectors.nodes import Nodes
 from watchbell.collectors.pod import Owner, Pod, owner_of
 from watchbell.collectors.podevents import warning_events
-from watchbell.collectors.policies import Policy, PolicyKey, Scope, read_policy
+from watchbell.collectors.policies import Policy, PolicyKey, Scope, named_templates, read_policy
 from watchbell.collectors.recipients import Recipients
 from watchbell.collectors.records import IncidentRecord
 from watchbell.collectors.recovery import Outgone, case_of
@@ -277,6 +277,12 @@ class Collectors:
         """A connector came or went: policies look for theirs again."""
         for key in self._policies:
             self._touch_policy(key)
+
+    def template_changed(self, namespace: str, name: str) -> None:
+        """An EmailTemplate came, went, or is right or wrong now: policies that name it say so."""
+        for key, policy in self._policies.items():
+            if key[0] == namespace and name in named_templates(policy):
+                self._touch_policy(key)
 
     def leadership_changed(self) -> None:
         """`leading()` may answer otherwise now. Without this call it is noticed within `tick_s`."""
