@@ -115,6 +115,11 @@ CRASHES = {
         after(state=ended(EPOCH, 0, "Completed"), lastState=ended(EPOCH - HOUR), restartCount=1),
         [ERROR],
     ),
+    "it was killed for its memory and then failed, all between two events": (
+        HEALTHY,
+        after(state=ended(EPOCH, 2), lastState=ended(EPOCH - HOUR, 137, "OOMKilled"), restartCount=1),
+        [OOM, ERROR],
+    ),
     "it crashed before somebody deleted it": (HEALTHY, pod(container(state=ended(EPOCH - HOUR)), **GOING), [ERROR]),
     "a bare pod that may not restart failed": (
         pod(**BARE),
@@ -264,6 +269,7 @@ ENDED_WELL = {"lastState": ended(EPOCH, 0, "Completed"), "restartCount": 1}
         (HEALTHY, pod(container(**ENDED_WELL), spec=PROBED | {"restartPolicy": "OnFailure"}), 0),
         (pod(container(**ENDED_WELL), spec=PROBED), pod(container(**ENDED_WELL), spec=PROBED, labels={"a": "b"}), 0),
         (HEALTHY, pod(container(**ENDED_WELL), spec=PROBED, **GOING), 0),
+        (HEALTHY, pod(container(lastState=ended(EPOCH - 2 * HOUR, 0, "Completed"), restartCount=1), spec=PROBED), 0),
     ],
 )
 def test_a_probed_container_that_ends_well_is_in_doubt_until_an_event_tells_who_ended_it(old, new, doubts):

@@ -239,6 +239,11 @@ def test_a_threshold_asks_for_another_look_and_is_reached_then_though_nothing_ch
     assert detect(seen, seen, ALL, later + HOUR).findings == (finding,), "it stays the same while it stands"
 
 
+def test_a_threshold_of_a_kind_that_the_policy_leaves_out_asks_for_no_other_look():
+    rules = CrashRules(frozenset({UNSCHEDULABLE}))
+    assert detect(HEALTHY, unready(at=EPOCH - MINUTE), rules, EPOCH).again_in_s is None
+
+
 def test_a_pod_is_judged_by_the_patience_of_the_policy():
     rules = CrashRules(frozenset(IncidentKind), not_ready_s=30)
     assert detect(HEALTHY, unready(at=EPOCH - MINUTE), rules, EPOCH).findings

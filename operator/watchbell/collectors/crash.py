@@ -10,7 +10,7 @@ from datetime import datetime
 
 from watchbell.api.enums import IncidentKind
 from watchbell.collectors.bursts import restart_burst
-from watchbell.collectors.ends import OUT_OF_MEMORY, crashed_end, doubtful_end
+from watchbell.collectors.ends import OUT_OF_MEMORY, doubtful_end, earlier_end, present_end
 from watchbell.collectors.findings import Finding, Look
 from watchbell.collectors.pod import ContainerStatus, Pod
 from watchbell.collectors.podwide import evicted, node_lost, not_ready, reported_subprocess, unschedulable
@@ -23,7 +23,8 @@ from watchbell.collectors.waits import config_failed, crash_loop, image_pull_fai
 __all__ = ["Quiet", "Sight", "detect", "is_healthy", "judge", "judge_pod", "still_wrong"]
 
 CONTAINER_DETECTORS: tuple[Callable[[Sight], Verdict], ...] = (
-    crashed_end,
+    earlier_end,
+    present_end,
     crash_loop,
     image_pull_failed,
     config_failed,
@@ -42,7 +43,7 @@ _GIVES_WAY = _SAYS_NOTHING | {Quiet.STARTING}
 
 
 def detect(old: Pod | None, new: Pod, rules: CrashRules, now: datetime, tally: Restarts | None = None) -> Look:
-    """What is wrong in `new` and was not told by `old`; at most one finding for each container and kind.
+    """What is wrong in `new` and was not told by `old`; at most one finding for each container and kind, in the order of time.
 
     `old` None means: never seen before, so ends before `rules.news_since` are baseline. What stands now (a crash loop, an image that cannot be
     had) is news at any age; whether it was told already, the open incidents know. `tally` remembers restarts over more than two looks.
@@ -93,9 +94,8 @@ def _settle(verdicts: list[Verdict], rules: CrashRules) -> tuple[Finding, ...] |
             case Finding() if verdict.kind not in rules.kinds:
                 quiet = Quiet.KIND_NOT_SELECTED
             case _:
-                # An init container's end and its being held back are one kind: the one that stands counts.
-                if verdict.kind not in found or verdict.is_standing:
-                    found[verdict.kind] = verdict
+                # Of two ends of one kind the later counts, of an init container's end and its being held back the latter, which stands.
+                found[verdict.kind] = verdict
     return tuple(found.values()) or quiet
 
 
@@ -108,7 +108,7 @@ def still_wrong(pod: Pod, kinds: frozenset[IncidentKind], container: str, rules:
 def _of_pod(sight: PodSight) -> tuple[tuple[Finding, ...], float | None]:
     verdicts = [detector(sight) for detector in POD_DETECTORS]
     found = tuple(one for one in verdicts if isinstance(one, Finding) and one.kind in sight.rules.kinds)
-    waits = [one.in_s for one in verdicts if isinstance(one, Later)]
+    waits = [one.in_s for one in verdicts if isinstance(one, Later) and one.kind in sight.rules.kinds]
     return found, min(waits, default=None)
 
 

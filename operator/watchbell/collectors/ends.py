@@ -16,6 +16,8 @@ from watchbell.collectors.sight import Quiet, Sight, Verdict, container_finding,
 OUT_OF_MEMORY = "OOMKilled"
 UNTOLD_ENDS = frozenset({"ContainerStatusUnknown", "Unknown"})
 """The runtime's words for "I lost track": the node or the runtime restarted, and nobody saw the program fail."""
+EVENTS_KEPT = timedelta(hours=1)
+"""How long an API server keeps Events (--event-ttl)."""
 KILLED, TERMINATED = 137, 143
 """Exit codes of SIGKILL and SIGTERM (128 + signal)."""
 PROBE_NOTE = "Nobody deleted the pod and a signal from outside ended it: most often that is the kubelet after a failed liveness or startup probe."
@@ -34,15 +36,21 @@ _DEAD_CHILD = re.compile(
 )
 
 
-def crashed_end(sight: Sight) -> Verdict:
-    """The latest end that is a crash and news."""
-    quiet = Quiet.NOTHING_ENDED
-    for end in sight.ends:
-        reason = _why_quiet(sight, end)
-        if reason is None:
-            return _ended(sight, end)
-        quiet = reason if quiet is Quiet.NOTHING_ENDED else quiet
-    return quiet
+def earlier_end(sight: Sight) -> Verdict:
+    """The end before the present run: a crash that came and went between two looks, or that an older look told already."""
+    return _judged(sight, sight.new.ended_before)
+
+
+def present_end(sight: Sight) -> Verdict:
+    """The end of the present run."""
+    return _judged(sight, sight.new.ended)
+
+
+def _judged(sight: Sight, end: Terminated | None) -> Verdict:
+    if end is None:
+        return Quiet.NOTHING_ENDED
+    quiet = _why_quiet(sight, end)
+    return quiet if quiet is not None else container_finding(sight, _kind(sight, end), end, note=_note(sight, end))
 
 
 def doubtful_end(sight: Sight) -> Finding | None:
@@ -55,18 +63,20 @@ def doubtful_end(sight: Sight) -> Finding | None:
         return None
     spec = spec_of(sight.pod, sight.new.name)
     should_run = is_sidecar(sight.pod, sight.new.name) if sight.is_init else sight.pod.spec.restart_policy == "Always"
-    if spec is None or not spec.is_probed or not should_run:
+    if spec is None or not spec.is_probed or not should_run or _is_forgotten(end, sight.now):
         return None
     return container_finding(sight, _kind(sight, end), end, note=PROBE_DOUBT)
+
+
+def _is_forgotten(end: Terminated, now: datetime) -> bool:
+    """Whether the Events of that time are gone."""
+    time = moment(end.finished_at)
+    return time is not None and now - time > EVENTS_KEPT
 
 
 def failed_to_start(end: Terminated) -> bool:
     """Whether the runtime could not even start it (containerd, dockershim); the waiting reason then says the same once more."""
     return end.reason in {"StartError", "ContainerCannotRun"}
-
-
-def _ended(sight: Sight, end: Terminated) -> Finding:
-    return container_finding(sight, _kind(sight, end), end, note=_note(sight, end))
 
 
 def _kind(sight: Sight, end: Terminated) -> IncidentKind:

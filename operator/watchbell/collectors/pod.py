@@ -240,8 +240,10 @@ def owner_of(pod: Pod) -> Owner:
     The controller of a Deployment names its ReplicaSets `{deployment}-{hash}` and labels their pods with that hash (apps/v1,
     `pod-template-hash`), so the Deployment's name is what stands before it. A ReplicaSet without the label was made by hand.
     """
-    controller = next((owner for owner in pod.metadata.owner_references if owner.controller), None)
-    if controller is None:
+    for controller in pod.metadata.owner_references:
+        if controller.controller:
+            break
+    else:
         return Owner(BARE, pod.metadata.name)
     # An incident holds no more than this of what somebody wrote.
     kind, name = controller.kind[:OWNER_KIND_MAX], controller.name[:OWNER_NAME_MAX]

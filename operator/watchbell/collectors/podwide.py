@@ -87,7 +87,7 @@ def unschedulable(sight: PodSight) -> Verdict:
         return Quiet.GATED
     since = moment(scheduled.last_transition_time) if scheduled else None
     since = since or moment(pod.metadata.creation_timestamp)
-    if (later := _not_yet(sight, since)) is not None:
+    if (later := _not_yet(sight, IncidentKind.UNSCHEDULABLE, since)) is not None:
         return later
     reason = (scheduled.reason if scheduled else "") or "Unschedulable"
     message, note = (scheduled.message, "") if scheduled else ("", NO_SCHEDULER_NOTE)
@@ -128,7 +128,7 @@ def not_ready(sight: PodSight) -> Verdict:
         return quiet
     since = moment(ready.last_transition_time) if ready else None
     since = since or moment(pod.metadata.creation_timestamp)
-    if (later := _not_yet(sight, since)) is not None:
+    if (later := _not_yet(sight, IncidentKind.NOT_READY, since)) is not None:
         return later
     return pod_finding(
         sight,
@@ -212,11 +212,11 @@ def _once(
     return pod_finding(sight, kind, seen_time=seen_time, reason=reason, message=message, note=note, is_standing=False)
 
 
-def _not_yet(sight: PodSight, since: datetime | None) -> Later | None:
+def _not_yet(sight: PodSight, kind: IncidentKind, since: datetime | None) -> Later | None:
     if since is None:
-        return Later(sight.rules.not_ready_s)
+        return Later(kind, sight.rules.not_ready_s)
     left_s = sight.rules.not_ready_s - (sight.now - since).total_seconds()
-    return Later(left_s) if left_s > 0 else None
+    return Later(kind, left_s) if left_s > 0 else None
 
 
 def _disruption(pod: Pod) -> PodCondition | None:

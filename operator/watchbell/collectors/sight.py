@@ -47,6 +47,7 @@ class Quiet(StrEnum):
 class Later:
     """Nothing yet; if it stays as it is, there is something to say in so many seconds."""
 
+    kind: IncidentKind
     in_s: float
 
 
@@ -65,11 +66,6 @@ class Sight:
     rules: CrashRules
     now: datetime
     tally: Restarts | None = None
-
-    @property
-    def ends(self) -> tuple[Terminated, ...]:
-        """The ends that the kubelet tells of, the later one first."""
-        return tuple(end for end in (self.new.ended, self.new.ended_before) if end is not None)
 
     @property
     def is_beside_running_main(self) -> bool:
@@ -102,7 +98,10 @@ def gone_quiet(pod: Pod) -> Quiet | None:
 
 def first_selected(rules: CrashRules, *kinds: IncidentKind) -> IncidentKind:
     """The first of the kinds, the most telling one before, that the policy selects; the first of all when it selects none."""
-    return next((kind for kind in kinds if kind in rules.kinds), kinds[0])
+    for kind in kinds:
+        if kind in rules.kinds:
+            return kind
+    return kinds[0]
 
 
 def container_finding(  # noqa: PLR0913 - what a finding adds to its sight, each of its own kind, by name
