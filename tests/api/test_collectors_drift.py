@@ -1,11 +1,12 @@
 """Drift against a real API server: found after it stood, gone when mended, for every kind of owner; nothing of a pod's env leaves it."""
 
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from collectorrig import OURS
+from collectorrig import OURS, Site, component, policy_body
 from driftrig import IMAGE, digest
 from driftwatch import LABELS, Place, changed_at, lean_collector, reference, watching
 from kuberig import client_of, running, until
@@ -406,3 +407,36 @@ async def test_a_policy_that_is_gone_is_forgotten_and_a_standby_says_nothing(con
         await watcher.until(GATEWAY, State.CLEAN)
         watcher.drifts.policy_gone(policy.key)
         assert watcher.drifts.verdicts(policy.key) == {}
+
+
+async def test_no_value_of_env_and_no_secret_argument_is_in_anything_that_the_operator_writes(control_plane, place):
+    """The whole route: drift in env and arguments becomes an incident and a message; the pod's own object is the only place of the values."""
+    place.make_config()
+    secret = {
+        "env": [{"name": "PASSWORD", "value": CANARY}],
+        "args": [f"--api-key={CANARY}", "--config=/conf/relay.yaml"],
+    }
+    deployed(
+        place, lean_collector(env=[{"name": "PASSWORD", "value": f"{CANARY}-1"}], args=["--config=/conf/relay.yaml"])
+    )
+    place.remove_pod("gateway-6b7f9-a")
+    place.make_pod(
+        "gateway-6b7f9-b", place.rest.get(place.path("ReplicaSet", "gateway-6b7f9")), lean_collector(**secret)
+    )
+    body = policy_body(namespace=place.namespace, drift={"pendingSeconds": 0})
+    made = place.rest.post(f"{OURS}/{place.namespace}/collectorpolicies", body)
+    async with client_of(control_plane) as client, component(client, place.namespace) as started:
+        started.collectors.policy_changed(made)
+        site = Site(place.rest, place.namespace)
+        await until(lambda: started.outbox.bodies)
+        await until(lambda: site.incidents() and site.incidents()[0].get("status", {}).get("differences"))
+        (incident,) = site.incidents()
+        assert [one["path"] for one in incident["status"]["differences"]] == [
+            "containers[collector].args",
+            "containers[collector].env[PASSWORD]",
+        ]
+        path = f"{OURS}/{place.namespace}/collectorpolicies/collectors"
+        await until(lambda: place.rest.get(path).get("status", {}).get("driftedPods") == 1)
+        written = [incident, place.rest.get(path), *started.outbox.bodies, *site.messages()]
+        assert CANARY not in json.dumps(written)
+        assert "[redacted]" in json.dumps(incident)
