@@ -129,7 +129,7 @@ CHANGES: dict[str, tuple[Change, DriftCheck, str, str, str]] = {
     "image": (lambda body: first(body).__setitem__("image", "evil:1"), DriftCheck.IMAGE, "containers[collector].image", IMAGE, "evil:1"),
     "command": (
         lambda body: first(body).__setitem__("command", ["/bin/sh"]),
-        DriftCheck.COMMAND, "containers[collector].command", "as captured", "differs",
+        DriftCheck.COMMAND, "containers[collector].command", "as captured", "/bin/sh",
     ),
     "args": (
         lambda body: first(body).__setitem__("args", ["--other"]),
@@ -141,11 +141,13 @@ CHANGES: dict[str, tuple[Change, DriftCheck, str, str, str]] = {
     ),
     "resources": (
         lambda body: first(body)["resources"]["limits"].__setitem__("memory", "2Gi"),
-        DriftCheck.RESOURCES, "containers[collector].resources", "as captured", "differs",
+        DriftCheck.RESOURCES, "containers[collector].resources", "as captured",
+        "limits.cpu=500m, limits.memory=2Gi, requests.memory=512Mi",
     ),
     "security": (
         lambda body: first(body)["securityContext"].__setitem__("runAsNonRoot", False),
-        DriftCheck.SECURITY_CONTEXT, "containers[collector].securityContext", "as captured", "differs",
+        DriftCheck.SECURITY_CONTEXT, "containers[collector].securityContext", "as captured",
+        'capabilities.drop=["ALL","NET_RAW"], runAsNonRoot=false',
     ),
     "service account": (
         lambda body: body["spec"].__setitem__("serviceAccountName", "admin"),

@@ -5,7 +5,7 @@ moves or is paused nothing is said: pods of two revisions are what a roll-out is
 its own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from watchbell.collectors.comparison import (
     Marked,
     clipped,
     hash_annotations,
+    joined,
     lean,
     path_of,
     template_differences,
@@ -25,7 +26,7 @@ from watchbell.collectors.digests import is_same_image
 from watchbell.collectors.findings import Difference
 from watchbell.collectors.fleet import Alike, Desired, Found, Later, Motion, Subject, alike
 from watchbell.collectors.rules import DriftRules, Pinned, PinnedContainer
-from watchbell.collectors.shape import ContainerShape, Shape
+from watchbell.collectors.shape import ContainerShape, Pairs, Shape
 from watchbell.collectors.verdicts import Known, State, Verdict, finding, merged, timed
 
 __all__ = ["Desired", "Motion", "State", "Subject", "Verdict", "assess", "finding", "wanted_configs"]
@@ -145,13 +146,18 @@ def _asked_images(look: Look, shape: Shape) -> Iterator[Difference]:
             yield Difference(DriftCheck.IMAGE, path, clipped(image), clipped(container.image))
 
 
-_HASHED = (
-    (DriftCheck.COMMAND, "command", lambda one: (one.command_hash, "")),
-    (DriftCheck.ARGS, "args", lambda one: (one.args_hash, one.args)),
-    (DriftCheck.ENV, "env", lambda one: (one.env_hash, "")),
-    (DriftCheck.RESOURCES, "resources", lambda one: (one.resources_hash, "")),
-    (DriftCheck.SECURITY_CONTEXT, "securityContext", lambda one: (one.security_hash, "")),
+_HASHED: tuple[tuple[DriftCheck, str, Callable[[CapturedContainer], str], Callable[[ContainerShape], str]], ...] = (
+    (DriftCheck.COMMAND, "command", lambda one: one.command_hash, lambda now: joined(now.command)),
+    (DriftCheck.ARGS, "args", lambda one: one.args_hash, lambda now: joined(now.args)),
+    (DriftCheck.ENV, "env", lambda one: one.env_hash, lambda _: "differs"),
+    (DriftCheck.RESOURCES, "resources", lambda one: one.resources_hash, lambda now: _listed(now.resources)),
+    (DriftCheck.SECURITY_CONTEXT, "securityContext", lambda one: one.security_hash, lambda now: _listed(now.security)),
 )
+"""Of each field that is kept as a hash: check, path, the hash, and what it is now for people to read (never of env)."""
+
+
+def _listed(pairs: Pairs) -> str:
+    return clipped(", ".join(f"{name}={text}" for name, text in pairs)) or "(none)"
 
 
 def _captured_differences(look: Look, captured: CapturedWorkload, have: Marked) -> Iterator[Difference]:
@@ -159,7 +165,7 @@ def _captured_differences(look: Look, captured: CapturedWorkload, have: Marked) 
     for want in captured.containers:
         path, actual = path_of(have.shape, want.name), shape.find(want.name)
         if actual is not None:
-            yield from _captured_container(want, described(actual, shape, look.rules), path)
+            yield from _captured_container(want, actual, described(actual, shape, look.rules), path)
         elif look.rules.takes(want.name):
             yield Difference(DriftCheck.UNEXPECTED_CONTAINER, path, *_MISSING)
     yield from unexpected_containers(shape, frozenset(one.name for one in captured.containers), look.rules)
@@ -172,13 +178,16 @@ def _captured_differences(look: Look, captured: CapturedWorkload, have: Marked) 
         yield from hash_annotations(look.template.annotations, have.annotations, look.rules)
 
 
-def _captured_container(want: CapturedContainer, have: CapturedContainer, path: str) -> Iterator[Difference]:
+def _captured_container(
+    want: CapturedContainer, now: ContainerShape, have: CapturedContainer, path: str
+) -> Iterator[Difference]:
     if not is_same_image(want.image, have.image):
         yield Difference(DriftCheck.IMAGE, f"{path}.image", clipped(want.image), clipped(have.image))
-    for check, name, of in _HASHED:
-        (expected, text), (actual, actual_text) = of(want), of(have)
-        if expected and expected != actual:
-            yield Difference(check, f"{path}.{name}", clipped(text) or "as captured", clipped(actual_text) or "differs")
+    for check, name, hash_of, text_of in _HASHED:
+        expected = hash_of(want)
+        if expected and expected != hash_of(have):
+            known = want.args if check is DriftCheck.ARGS else ""
+            yield Difference(check, f"{path}.{name}", known or "as captured", text_of(now))
 
 
 def _pinned_differences(look: Look, pinned: Pinned, have: Marked) -> Iterator[Difference]:
