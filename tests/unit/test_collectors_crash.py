@@ -344,6 +344,7 @@ def owner_case(*references, **labels) -> Pod:
         (owner_case(owned_by("ReplicaSet", "gateway-6b7f9")), ("ReplicaSet", "gateway-6b7f9")),
         (owner_case(owned_by("DaemonSet", "agent"), **{"pod-template-hash": "x"}), ("DaemonSet", "agent")),
         (owner_case(owned_by("Job", "a") | {"controller": False}), ("Pod", "gateway-0")),
+        (owner_case(owned_by("Node", "worker-1")), ("Pod", "gateway-0")),
         (owner_case(), ("Pod", "gateway-0")),
     ],
 )

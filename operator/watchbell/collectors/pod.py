@@ -241,7 +241,8 @@ def owner_of(pod: Pod) -> Owner:
     `pod-template-hash`), so the Deployment's name is what stands before it. A ReplicaSet without the label was made by hand.
     """
     for controller in pod.metadata.owner_references:
-        if controller.controller:
+        # A static pod's mirror is controlled by its node, which is no workload.
+        if controller.controller and controller.kind != "Node":
             break
     else:
         return Owner(BARE, pod.metadata.name)
