@@ -49,7 +49,6 @@ class Scene:
 def incident_facts(case: Case, scene: Scene, transition: Transition) -> CrashFacts:
     """The facts of a mail about one incident."""
     incident, policy, over = case.incident, scene.policy, case.incident.resolution
-    newest = incident.affected.get("") or (incident.pods[0] if incident.pods else None)
     dashboard, runbook = _links(incident, scene)
     is_node = incident.group.family is Family.NODE
     return CrashFacts(
@@ -74,7 +73,7 @@ def incident_facts(case: Case, scene: Scene, transition: Transition) -> CrashFac
         events=case.events,
         changes=case.changes,
         flaps=incident.flaps,
-        note=newest.note if newest else "",
+        note=_note(incident),
         hidden_pods=incident.affected_count if is_node else 0,
         hidden_owners=_owners(incident, scene) if is_node else 0,
         repeat_seconds=int(policy.plan.repeat_s),
@@ -90,7 +89,9 @@ def incident_facts(case: Case, scene: Scene, transition: Transition) -> CrashFac
         differences=tuple(
             DifferenceFacts(str(item.check), item.path, item.expected, item.actual) for item in incident.differences
         ),
-        return_reason=Return.PODS_GONE if over is not None and over.reason is Reason.PODS_GONE else Return.UNKNOWN,
+        baseline=str(policy.drift.mode),
+        capture_revision=policy.drift.capture_revision,
+        return_reason=_return(case, scene),
     )
 
 
@@ -136,11 +137,29 @@ def _entry(incident: Incident, scene: Scene) -> DigestEntry:
         first_time=incident.start_time,
         last_time=incident.last_seen,
         occurrences=incident.occurrences,
-        reason=_end(incident),
+        reason=_end(incident) or _note(incident),
         pods=_pods(incident, scene, None),
         flaps=incident.flaps,
         image=incident.image,
     )
+
+
+def _return(case: Case, scene: Scene) -> Return:
+    """How a drift ended, as far as it can be seen: with another template, with other pods, or nobody knows how."""
+    incident, over = case.incident, case.incident.resolution
+    if over is None or incident.group.family is not Family.DRIFT:
+        return Return.UNKNOWN
+    if over.reason is Reason.PODS_GONE:
+        return Return.PODS_GONE
+    if case.changes:
+        return Return.ROLLED_BACK
+    are_left = any((incident.group.namespace, pod.name) in scene.pods for pod in incident.pods)
+    return Return.UNKNOWN if are_left or not incident.pods else Return.PODS_REPLACED
+
+
+def _note(incident: Incident) -> str:
+    newest = incident.affected.get("") or (incident.pods[0] if incident.pods else None)
+    return newest.note if newest is not None else ""
 
 
 def _end(incident: Incident) -> str:
@@ -154,7 +173,7 @@ def _pods(incident: Incident, scene: Scene, most: int | None) -> tuple[PodFacts,
 def _pod(pod: Affected, seen: Pod | None) -> PodFacts:
     return PodFacts(
         name=pod.name,
-        node=pod.node,
+        node=pod.node or (seen.spec.node_name if seen is not None else ""),
         exit_code=pod.exit_code,
         signal=pod.signal,
         reason=pod.reason,

@@ -4,7 +4,6 @@ Before: `reconcile` brings findings and what the API server knows. After: `desk`
 be built anew at any time from the objects and the pods.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,7 +30,7 @@ class Case:
 
     `evidence` opened it and is folded anew if its name turns out to be taken; `deferred` came while it was being closed. `is_intent_due`: what is
     intended must be written before anybody is told. `sent`: which message told which telling on which route. `rest`, `rest_by`: why nobody is told
-    now. `writing` keeps two writes of its status in order.
+    now.
     """
 
     incident: Incident
@@ -49,7 +48,6 @@ class Case:
     is_alone: bool = False
     is_intent_due: bool = False
     dirty_since: float | None = None
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def policy_key(self) -> PolicyKey:

@@ -26,7 +26,8 @@ TAIL_DEADLINE_S = 2.0
 TAIL_LIMIT_BYTES = 64 * 1024
 _WITH_EVENTS = frozenset({Family.CRASH, Family.START, Family.SCHEDULING, Family.READINESS, Family.EVICTION})
 Warnings = Callable[[Client, str, str], Awaitable[tuple[str, ...]]]
-Changes = Callable[[str, Owner, datetime], tuple[str, ...]]
+Changes = Callable[[str, Owner, datetime, datetime | None], tuple[str, ...]]
+"""Namespace, workload, when the trouble began, when it was over (None = it stands): what changed before it, or while it lasted."""
 
 
 async def no_warnings(_client: Client, _namespace: str, _pod: str) -> tuple[str, ...]:
@@ -34,7 +35,7 @@ async def no_warnings(_client: Client, _namespace: str, _pod: str) -> tuple[str,
     return ()
 
 
-def no_changes(_namespace: str, _owner: Owner, _since: datetime) -> tuple[str, ...]:
+def no_changes(_namespace: str, _owner: Owner, _since: datetime, _until: datetime | None) -> tuple[str, ...]:
     """Where workloads are not watched."""
     return ()
 
@@ -51,12 +52,17 @@ class Clues:
 
     async def gather(self, case: Case, policy: Policy) -> None:
         """All clues of a case, at once; those that cannot be had in time are left out."""
-        incident = case.incident
-        case.changes = self.changes(incident.group.namespace, incident.group.owner, incident.start_time)
+        self.note_changes(case)
         if self.is_storm():
             case.log_lines = ()
             return
         await asyncio.gather(self._events(case), self.tail(case, policy))
+
+    def note_changes(self, case: Case) -> None:
+        """What changed before the trouble, or, once it is over, while it lasted; from memory."""
+        incident, over = case.incident, case.incident.resolution
+        until = over.time if over is not None else None
+        case.changes = self.changes(incident.group.namespace, incident.group.owner, incident.start_time, until)
 
     async def _events(self, case: Case) -> None:
         incident = case.incident

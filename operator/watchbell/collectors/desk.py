@@ -230,6 +230,8 @@ class Desk:
         pending = case.incident.pending
         if pending is None:
             return None
+        if pending.transition is Transition.RESOLVED:
+            self._clues.note_changes(case)
         if pending.transition is Transition.REPEATED or (case.log_lines is None and not case.incident.resolution):
             await self._clues.tail(case, policy)
         if not await self._teller.tell(case, policy, pending):

@@ -11,8 +11,10 @@ from watchbell.api.enums import IncidentKind
 from watchbell.collectors.findings import Finding
 from watchbell.collectors.incidents import (
     AFFECTED_MAX,
+    FAMILIES,
     RANKS,
     Affected,
+    Family,
     Group,
     Incident,
     Past,
@@ -229,8 +231,9 @@ def _affected(finding: Finding, before: Affected | None) -> Affected:
 
 
 def _reason(kind: IncidentKind, finding: Finding) -> str:
-    """The kubelet's word for it; for a plain error the runtime's (Error, StartError, …)."""
-    return finding.reason if kind is IncidentKind.CONTAINER_ERROR and finding.reason else str(kind)
+    """The kubelet's word for it where it says more than the kind: a plain error's (Error, StartError, …), a node's, the checks of a drift."""
+    is_plain = kind is IncidentKind.CONTAINER_ERROR or FAMILIES[kind] not in {Family.CRASH, Family.START}
+    return finding.reason if is_plain and finding.reason else str(kind)
 
 
 def _new_ends(incident: Incident, before: Affected | None, after: Affected) -> int:

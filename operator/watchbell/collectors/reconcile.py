@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from watchbell.collectors.batches import sent_before
 from watchbell.collectors.books import Books, TemplateBook
 from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.changes import what_changed
+from watchbell.collectors.changes import changed_meanwhile, what_changed
 from watchbell.collectors.clues import Clues
 from watchbell.collectors.decisions import Rest
 from watchbell.collectors.desk import Desk
@@ -133,6 +133,7 @@ class Collectors:
             report=self._heed_verdict,
             leading=self._may_decide,
             on_baseline=self._touch_policy,
+            architecture_of=self._architecture_of,
         )
         self._records = [self._informer(namespace) for namespace in settings.namespaces or (None,)]
         self._recipients = Recipients(client, clock, self._touch_policy)
@@ -175,8 +176,15 @@ class Collectors:
         clues = Clues(self._client, self._watches, self._is_storm, warning_events, self._what_changed)
         return Desk(around, self._teller, clues)
 
-    def _what_changed(self, namespace: str, owner: Owner, since: datetime) -> tuple[str, ...]:
-        return what_changed(self._workloads.revisions(namespace, owner), since, self._now())
+    def _what_changed(self, namespace: str, owner: Owner, since: datetime, until: datetime | None) -> tuple[str, ...]:
+        revisions = self._workloads.revisions(namespace, owner)
+        if until is not None:
+            return changed_meanwhile(revisions, since, until)
+        return what_changed(revisions, since, self._now())
+
+    def _architecture_of(self, name: str) -> str:
+        node = self._nodes.get(name)
+        return node.status.node_info.architecture if node is not None else ""
 
     def _is_storm(self) -> bool:
         return self._cases.depth > STORM_DEPTH

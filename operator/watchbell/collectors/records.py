@@ -21,6 +21,7 @@ from watchbell.collectors.findings import Difference
 from watchbell.collectors.incidents import (
     FAMILIES,
     Affected,
+    Family,
     Group,
     Incident,
     Notification,
@@ -314,7 +315,7 @@ def _read_difference(item: _Difference) -> Difference | None:
 def _read_affected(item: _AffectedPod, kind: IncidentKind, start: datetime) -> Affected:
     return Affected(
         name=item.name,
-        kind=_enum(IncidentKind, item.reason) or (IncidentKind.CONTAINER_ERROR if item.reason else kind),
+        kind=_enum(IncidentKind, item.reason) or _plain(kind, item.reason),
         last_time=moment(item.last_time) or start,
         node=item.node,
         reason=item.reason,
@@ -323,6 +324,11 @@ def _read_affected(item: _AffectedPod, kind: IncidentKind, start: datetime) -> A
         restarts=item.restarts,
         message=item.message,
     )
+
+
+def _plain(kind: IncidentKind, reason: str) -> IncidentKind:
+    """What a pod's reason stands for that is no kind by itself: among crashes a plain error."""
+    return IncidentKind.CONTAINER_ERROR if reason and FAMILIES[kind] is Family.CRASH else kind
 
 
 def _read_notification(item: _Notification, now: datetime) -> Notification:

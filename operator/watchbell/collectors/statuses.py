@@ -4,6 +4,11 @@ Before: `desk` and `mailroom` change a case. After: `kubectl get colinc` shows i
 for this.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
 from watchbell.api.names import API_VERSION
 from watchbell.collectors.caseload import Case
 from watchbell.collectors.incidents import Incident, closed_at
@@ -24,11 +29,18 @@ BUSY_POLL_S = 0.1
 WORKERS = 4
 
 
+@dataclass(slots=True)
+class _Turn:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
 class Statuses:
     """Writes the status of cases. One write of a case at a time, each with what is so at that moment."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
+        self._turns: dict[str, _Turn] = {}
         self._queue: WorkQueue[str] = WorkQueue(
             self._flush, workers=WORKERS, name="incident statuses", clock=around.clock
         )
@@ -54,7 +66,7 @@ class Statuses:
 
     async def write(self, case: Case) -> bool:
         """Whether the status stands there now; an object that somebody deleted takes its case with it."""
-        async with case.writing:
+        async with self._turn(case.fingerprint):
             case.dirty_since, case.is_changed = None, False
             incident = case.incident
             status = incident_status(incident, case.conditions, self._around.now(), case.rest, case.rest_by)
@@ -72,6 +84,19 @@ class Statuses:
             if case.incident.notifications == incident.notifications:
                 case.is_intent_due = False
             return True
+
+    @asynccontextmanager
+    async def _turn(self, fingerprint: str) -> AsyncIterator[None]:
+        """One after the other, so that what is written last is what is so."""
+        turn = self._turns.setdefault(fingerprint, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[fingerprint]
 
     async def _flush(self, fingerprint: str) -> float | None:
         around = self._around
