@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +90,13 @@ def test_the_time_it_had_to_hold_is_not_counted_as_trouble() -> None:
     assert "It was crash looping for 7 min." in mail.text
     assert "Ready since 2026-11-21 14:09:20 UTC" in flat(mail.text)
     assert "Resolved 2026-11-21 14:14:20 UTC" in flat(mail.text)
+
+
+@pytest.mark.parametrize("well_since", [NOW - timedelta(minutes=13), NOW - timedelta(minutes=12)])
+def test_what_was_well_before_it_began_by_another_clock_lasted_until_it_was_over(well_since: datetime) -> None:
+    assert "It was crash looping for 12 min." in render_resolved(dataclasses.replace(FACTS, well_since=well_since)).text
+    short = dataclasses.replace(FACTS, start_time=NOW - timedelta(milliseconds=300))
+    assert "It was crash looping for less than a second." in render_resolved(short).text
 
 
 def test_a_reminder_says_that_it_is_one_and_what_became_of_it_under_the_same_subject() -> None:

@@ -154,6 +154,16 @@ def test_the_text_part_has_every_word_of_the_html_part() -> None:
         assert words_of(joined) - words_of(text.replace("WARNING", "Warning").replace("RESOLVED", "Resolved")) == set()
 
 
+def test_the_pods_of_a_drift_have_a_name_and_a_node_and_no_end() -> None:
+    pod = dataclasses.replace(POD, reason="Drift", restarts=7)
+    for part in both(render_crash(dataclasses.replace(DRIFT, pods=(pod,)))):
+        shown = part.split("Pod that differs")[1].split("Details")[0]
+        assert POD.name in shown
+        assert "node node-7" in shown
+        for absent in ("Drift", "ago", "restart", "exit"):
+            assert absent not in shown
+
+
 def test_what_is_not_there_is_said_in_a_word() -> None:
     extra = DifferenceFacts("UnexpectedContainer", "containers[istio-proxy]", "", "istio/proxyv2:1.24")
     missing = DifferenceFacts("Labels", "metadata.labels[team]", "search", "")

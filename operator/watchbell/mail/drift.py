@@ -4,11 +4,13 @@ Before: an incident of kind Drift with its differences. After: `message`. A drif
 accepting what runs or going back, and says what each takes.
 """
 
+from dataclasses import replace
+
 from watchbell.mail import evidence, page, plain
 from watchbell.mail.commands import baseline as baseline_commands
 from watchbell.mail.differences import check_names, differences
 from watchbell.mail.document import Block, Commands, Document, Facts, Paragraph, Rendered, Tone, count, moment, span
-from watchbell.mail.facts import CrashFacts, DifferenceFacts, Return
+from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts, Return
 from watchbell.mail.incident import (
     TONES,
     Names,
@@ -78,7 +80,7 @@ def render_drift(facts: CrashFacts) -> Rendered:
             *evidence.changes(facts.changes, "What changed before it began"),
             _way_out(facts, names),
             baseline_commands(facts, names),
-            *evidence.pods(facts, "Pod that differs", "Pods that differ", MAX_PODS),
+            *evidence.pods(_without_ends(facts), "Pod that differs", "Pods that differ", MAX_PODS),
             _details(facts, names),
             *_next_steps(facts, names),
             *about_mail(facts.template_failure),
@@ -112,6 +114,11 @@ def render_back_to_baseline(facts: CrashFacts) -> Rendered:
         origin=origin(facts, names),
     )
     return Rendered(f"Re: {subject(names, kind)}", plain.write(document), page.write(document))
+
+
+def _without_ends(facts: CrashFacts) -> CrashFacts:
+    """The pods by name and node alone: how a container last ended is another story."""
+    return replace(facts, pods=tuple(PodFacts(pod.name, pod.node) for pod in facts.pods))
 
 
 def _baseline(facts: CrashFacts) -> str:

@@ -77,7 +77,11 @@ def preheader(names: Names, text: str) -> str:
 
 def lasted(facts: CrashFacts) -> str:
     """How long it has gone on, or went on until nothing failed any more."""
-    return span(((facts.well_since or facts.now) - facts.start_time).total_seconds())
+    well = facts.well_since
+    # Clocks of nodes and of the API server differ: nothing was well before it began.
+    end = well if well is not None and well > facts.start_time else facts.now
+    seconds = (end - facts.start_time).total_seconds()
+    return span(seconds) if seconds >= 1 else "less than a second"
 
 
 def total_pods(facts: CrashFacts) -> int:
