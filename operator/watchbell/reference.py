@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from code outside of `api`: flags, metrics, SMTP reasons with their cures.
+"""Writes the reference pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
@@ -12,6 +12,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from watchbell import metrics
 from watchbell.api.reasons import Reason
+from watchbell.cli.main import parser as command_line
+from watchbell.cli.manual import commands_page
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
@@ -91,6 +93,7 @@ def _escaped(text: str) -> str:
 def pages() -> Mapping[Path, str]:
     """All pages by their path."""
     return {
+        PAGES / "commands.md": f"{MADE}\n{commands_page(command_line())}",
         PAGES / "flags.md": flags_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),

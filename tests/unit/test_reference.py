@@ -20,6 +20,28 @@ def test_every_flag_stands_on_its_page():
     assert all(f"`{option.flag}`" in TEXTS["flags.md"][1] for option in OPTIONS)
 
 
+VERBS = {
+    "silence": ("create", "expire", "list"),
+    "incident": ("list", "ack", "unack"),
+    "baseline": ("capture", "diff", "accept"),
+    "template": ("preview",),
+}
+
+
+@pytest.mark.parametrize("words", [f"{group} {verb}" for group, verbs in VERBS.items() for verb in verbs])
+def test_every_command_stands_on_its_page_and_what_it_prints_in_is_said(words):
+    section = TEXTS["commands.md"][1].split(f"## watchbell {words}\n")[1].split("\n## ")[0]
+    assert "| `" in section
+    assert "--kubeconfig" not in section
+
+
+def test_the_page_of_commands_says_what_must_be_given():
+    section = TEXTS["commands.md"][1].split("## watchbell silence create\n")[1].split("\n## ")[0]
+    assert "| `--comment TEXT` |" in section
+    assert section.count("(required)") == 1
+    assert "watchbell silence create --owner DaemonSet/otel-agent --for 2h" in section
+
+
 def test_every_smtp_reason_stands_on_its_page_with_a_cure():
     text = TEXTS["smtp-reasons.md"][1]
     for reason in NATURES:
