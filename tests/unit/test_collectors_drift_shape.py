@@ -8,7 +8,8 @@ import pytest
 
 from driftrig import Body, collector, pod_of, template_body
 from watchbell.collectors.pod import Pod
-from watchbell.collectors.shape import CACHE_MAX, Access, ConfigUse, Shape, Template, env_digest
+from watchbell.collectors.shape import Access, ConfigUse, Shape, Template, env_digest
+from watchbell.collectors.shaping import CACHE_MAX
 
 SECRET = "canary-of-a-password"
 
