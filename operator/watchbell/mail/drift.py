@@ -107,7 +107,7 @@ def render_back_to_baseline(facts: CrashFacts) -> Rendered:
             *links(facts.dashboard_url, facts.runbook_url),
             *differences(facts.differences, "What had differed", facts.more_differences),
             *evidence.changes(facts.changes, "What changed meanwhile"),
-            _history(facts, names, short),
+            _history(facts, names, "" if how is Return.UNKNOWN else short),
             Commands("If you want to look back", (incident_command(facts, names),)),
             *about_mail(facts.template_failure),
         ),
