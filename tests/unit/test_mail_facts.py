@@ -133,7 +133,10 @@ def test_facts_of_any_shape_are_a_mail_or_a_sentence(template: BuiltinTemplate, 
         assert found.startswith("is not what the built-in template")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "{}", '{"cluster": "\\ud800"}', "[" * 5000, '{"x": ' + "[" * 5000, '"\ud800"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '"x"', "{}", '{"cluster": "\\ud800"}', "[" * 5000, '{"x": ' + "[" * 5000, '"\ud800"'],
+)
 def test_what_is_no_facts_at_all_is_refused_in_a_sentence(text: str) -> None:
     for template in BuiltinTemplate:
         assert isinstance(unpack(template, text), str)
