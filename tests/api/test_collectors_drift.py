@@ -121,6 +121,26 @@ async def test_nothing_is_said_while_a_roll_out_moves_or_is_paused(control_plane
         await watcher.until(GATEWAY, State.DRIFTED)
 
 
+async def test_an_autoscaler_does_not_make_a_difference_wait_again_and_a_new_revision_does(control_plane, place):
+    deployed(place)
+    place.change_pod("gateway-6b7f9-a", {"metadata": {"labels": {"team": "x"}}})
+    policy = place.make_policy(drift={"pendingSeconds": 3600})
+    path = place.path("Deployment", "gateway")
+    async with client_of(control_plane) as client, watching(client, policy) as watcher:
+        await watcher.until(GATEWAY, State.PENDING)
+        (began,) = watcher.verdict(GATEWAY).standing.values()
+        place.rest.merge(path, {"spec": {"replicas": 2}})
+        await watcher.until(GATEWAY, State.MOVING)
+        place.settle("Deployment", replicas=2, updatedReplicas=2, readyReplicas=2, availableReplicas=2)
+        await watcher.until(GATEWAY, State.PENDING)
+        assert list(watcher.verdict(GATEWAY).standing.values()) == [began]
+        place.rest.merge(path, {"spec": {"template": {"metadata": {"annotations": {"restarted": "now"}}}}})
+        await watcher.until(GATEWAY, State.MOVING)
+        place.settle("Deployment", replicas=2, updatedReplicas=2, readyReplicas=2, availableReplicas=2)
+        await watcher.until(GATEWAY, State.PENDING)
+        assert min(watcher.verdict(GATEWAY).standing.values()) > began
+
+
 async def test_pods_that_an_update_on_delete_left_behind_are_drift(control_plane, place):
     owner = Owner("DaemonSet", "gateway")
     made = place.make_owner("DaemonSet", updateStrategy={"type": "OnDelete"})

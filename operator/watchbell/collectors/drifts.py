@@ -7,7 +7,7 @@ a difference stands is counted anew after a restart, and until it counts nobody 
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -60,10 +60,11 @@ class OwnerSource(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """What is remembered of one owner under one policy. `cost_s` is what the last look took."""
+    """What is remembered of one owner under one policy. `cost_s` is what the last look took, `template` what its owner said then."""
 
-    verdict: Verdict = field(default_factory=lambda: Verdict(State.OWNER_UNKNOWN))
+    verdict: Verdict
     cost_s: float = 0.0
+    template: Marked | None = None
 
 
 class Drifts:
@@ -201,16 +202,25 @@ class Drifts:
         if not self._leading():
             return None
         started = self._clock()
-        verdict = self._look(policy, key[1])
         entry = self._entries.get(key)
         before = entry.verdict if entry is not None else None
-        self._entries[key] = _Entry(verdict, self._clock() - started)
+        template = self._template(policy.scope.namespace, key[1])
+        verdict = self._look(policy, key[1])
+        if entry is not None and verdict.state is State.MOVING and template == entry.template:
+            # An autoscaler moves pods, not the revision: what stood before stands on.
+            verdict = replace(verdict, standing=entry.verdict.standing)
+        self._entries[key] = _Entry(verdict, self._clock() - started, template)
         if before is None or _said(before) != _said(verdict):
             self._report(policy, key[1], verdict)
         if verdict.state is State.NO_PODS:
             self._forget(key)
             return None
         return verdict.again_in_s
+
+    def _template(self, namespace: str, owner: Owner) -> Marked | None:
+        workload = self._workloads.get(namespace, owner)
+        desired = desired_of(workload) if workload is not None else None
+        return desired.marked if desired is not None else None
 
     def _look(self, policy: Policy, owner: Owner) -> Verdict:
         if policy.scope is None:
@@ -267,13 +277,8 @@ class Drifts:
         )
 
     def _asked_images(self, namespace: str, pods: tuple[Pod, ...], workload: Workload | None) -> Mapping[str, str]:
-        """What the OpenTelemetryCollector asks for that made the owner, or whose sidecar the pods carry."""
-        above = workload.controller if workload is not None else None
-        if above is None or above.kind != OtelCollector.kind:
-            named = pods[0].metadata.annotations.get(OTEL_SIDECAR, "") if pods else ""
-            above = Owner(OtelCollector.kind, named)
-        found = self._workloads.get(namespace, above) if above.name else None
-        return {OTEL_CONTAINER: found.spec.image} if found is not None and found.spec.image else {}
+        above = collector_above(pods, workload)
+        return images_of(self._workloads.get(namespace, above) if above is not None else None)
 
     def _architectures(self, pods: tuple[Pod, ...]) -> Mapping[str, str]:
         nodes = {pod.spec.node_name for pod in pods}
@@ -283,6 +288,20 @@ class Drifts:
 def _said(verdict: Verdict) -> tuple[object, ...]:
     """What of a verdict is news."""
     return verdict.state, verdict.differences, verdict.pods, verdict.detail
+
+
+def collector_above(pods: tuple[Pod, ...], workload: Workload | None) -> Owner | None:
+    """The OpenTelemetryCollector that made the owner, or whose sidecar the pods carry."""
+    above = workload.controller if workload is not None else None
+    if above is not None and above.kind == OtelCollector.kind:
+        return above
+    named = pods[0].metadata.annotations.get(OTEL_SIDECAR, "") if pods else ""
+    return Owner(OtelCollector.kind, named) if named else None
+
+
+def images_of(collector: Workload | None) -> Mapping[str, str]:
+    """What an OpenTelemetryCollector asks for, by container; nothing where it leaves that to its operator."""
+    return {OTEL_CONTAINER: collector.spec.image} if collector is not None and collector.spec.image else {}
 
 
 def desired_of(workload: Workload) -> Desired | None:
