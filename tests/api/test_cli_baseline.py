@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from commandrig import OURS, Commander
+from otelrig import otel_crd
 from watchbell.api.times import stamp
 from watchbell.collectors.baseline import Baseline, CapturedContainer, CapturedWorkload, baseline_json
 from watchbell.collectors.digests import text_hash
@@ -17,11 +18,32 @@ IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"
 LABELS = {"app": "gateway"}
 HASHED = LABELS | {"pod-template-hash": "6b7f9"}
 OWNER = "Deployment/gateway"
+NODE_INFO = dict.fromkeys(
+    (
+        "bootID",
+        "containerRuntimeVersion",
+        "kernelVersion",
+        "kubeProxyVersion",
+        "kubeletVersion",
+        "machineID",
+        "operatingSystem",
+        "osImage",
+        "systemUUID",
+    ),
+    "x",
+)
+OTEL_OWNER = {
+    "apiVersion": "opentelemetry.io/v1beta1",
+    "kind": "OpenTelemetryCollector",
+    "name": "gw",
+    "uid": "a5b3",
+    "controller": True,
+}
 
 
 def template(labels, **container):
     body = {
-        "name": "collector",
+        "name": "otc-container",
         "image": IMAGE,
         "args": ["--config=/conf/relay.yaml"],
         "env": [{"name": "TOKEN", "value": "hunter2-hunter2"}],
@@ -39,15 +61,15 @@ class Place:
         self.core, self.apps = f"/api/v1/namespaces/{namespace}", f"/apis/apps/v1/namespaces/{namespace}"
         self.policies = f"{OURS}/{namespace}/collectorpolicies"
 
-    def fill(self):
+    def fill(self, nodes=("worker-1", "worker-1")):
         config = {"metadata": {"name": "gateway"}, "data": {"relay.yaml": "receivers: {otlp: {}}"}}
         self.rest.post(f"{self.core}/configmaps", config)
         spec = {"replicas": 2, "selector": {"matchLabels": LABELS}, "template": template(LABELS)}
         deployment = self._owner("deployments", "Deployment", "gateway", spec, None)
         spec = {"replicas": 2, "selector": {"matchLabels": HASHED}, "template": template(HASHED)}
         replicas = self._owner("replicasets", "ReplicaSet", "gateway-6b7f9", spec, deployment)
-        for name in ("gateway-6b7f9-a", "gateway-6b7f9-b"):
-            self._pod(name, replicas)
+        for suffix, node in zip("ab", nodes, strict=True):
+            self._pod(f"gateway-6b7f9-{suffix}", node, replicas)
 
     def _owner(self, plural, kind, name, spec, owner):
         body = {"apiVersion": "apps/v1", "kind": kind, "metadata": meta(name, LABELS, owner), "spec": spec}
@@ -57,12 +79,12 @@ class Place:
         self.rest.merge(f"{self.apps}/{plural}/{name}/status", {"status": counts})
         return made
 
-    def _pod(self, name, owner):
-        spec = template(HASHED)["spec"] | {"nodeName": "worker-1"}
+    def _pod(self, name, node, owner):
+        spec = template(HASHED)["spec"] | {"nodeName": node}
         self.rest.post(f"{self.core}/pods", {"metadata": meta(name, HASHED, owner), "spec": spec})
         started = stamp(datetime.now(UTC) + timedelta(seconds=1))
         container = {
-            "name": "collector",
+            "name": "otc-container",
             "ready": True,
             "restartCount": 0,
             "image": IMAGE,
@@ -130,6 +152,45 @@ def test_a_pod_that_somebody_edited_is_printed_with_what_should_be(place, watchb
     assert listed["actual"] == "otel/opentelemetry-collector-contrib:0.137.0"
 
 
+def test_what_an_opentelemetrycollector_asks_for_is_compared_too(place, watchbell):
+    place.make_policy()
+    place.rest.merge(f"{place.apps}/deployments/gateway", {"metadata": {"ownerReferences": [OTEL_OWNER]}})
+    with otel_crd(place.rest):
+        path = f"/apis/opentelemetry.io/v1beta1/namespaces/{place.namespace}/opentelemetrycollectors"
+        body = {"apiVersion": "opentelemetry.io/v1beta1", "kind": "OpenTelemetryCollector", "metadata": {"name": "gw"}}
+        place.rest.post(path, body | {"spec": {"image": "otel/opentelemetry-collector-contrib:0.139.0"}})
+        said = watchbell("baseline", "diff", "collectors", "-o", "json")
+    assert said.code in {0, 1}
+    found = json.loads(said.out)["differences"]
+    assert [(item["check"], item["expected"], item["actual"]) for item in found] == [
+        ("Image", "otel/opentelemetry-collector-contrib:0.139.0", IMAGE)
+    ]
+
+
+def test_two_digests_of_one_tag_are_version_skew_but_not_on_nodes_of_two_architectures(
+    control_plane, namespace, watchbell
+):
+    rest, nodes = control_plane.rest(), (f"{namespace}-amd64", f"{namespace}-arm64")
+    place = Place(rest, namespace)
+    place.fill(nodes)
+    place.make_policy()
+    path = f"{place.core}/pods/gateway-6b7f9-b"
+    status = rest.get(path)["status"]["containerStatuses"][0]
+    other = status | {"imageID": "docker.io/otel/x@sha256:" + "cd" * 32}
+    rest.merge(f"{path}/status", {"status": {"containerStatuses": [other]}})
+    skewed = json.loads(watchbell("baseline", "diff", "collectors", "-o", "json").out)["differences"]
+    assert [item["check"] for item in skewed] == ["ImageDigest"]
+    try:
+        for node in nodes:
+            rest.post("/api/v1/nodes", {"metadata": {"name": node}})
+            info = {"nodeInfo": NODE_INFO | {"architecture": node.rpartition("-")[2]}}
+            rest.merge(f"/api/v1/nodes/{node}/status", {"status": info})
+        assert watchbell("baseline", "diff", "collectors").code == 0
+    finally:
+        for node in nodes:
+            rest.delete(f"/api/v1/nodes/{node}")
+
+
 def test_what_is_captured_is_a_baseline_that_nothing_differs_from_until_something_does(place, watchbell):
     place.make_policy()
     said = watchbell("baseline", "capture", "collectors")
@@ -156,7 +217,7 @@ def test_pods_that_left_their_template_are_captured_with_a_warning(place, watchb
     said = watchbell("baseline", "capture", "collectors")
     assert (said.code, said.err) == (
         0,
-        f"watchbell: {OWNER} is captured as its pods are, which is not as its template is: containers[collector].image\n",
+        f"watchbell: {OWNER} is captured as its pods are, which is not as its template is: containers[otc-container].image\n",
     )
     assert "0.137.0" in said.out
 
@@ -180,7 +241,7 @@ def test_a_captured_baseline_is_read_from_the_policys_status(place, watchbell):
     assert (nothing.code, nothing.out) == (2, "")
     assert f"{OWNER} is not compared: No healthy state was captured yet." in nothing.err
     container = CapturedContainer(
-        "collector", image="otel/opentelemetry-collector-contrib:0.136.0", command_hash=text_hash(())
+        "otc-container", image="otel/opentelemetry-collector-contrib:0.136.0", command_hash=text_hash(())
     )
     captured = Baseline(
         "one", datetime(2026, 11, 21, tzinfo=UTC), (CapturedWorkload(Owner("Deployment", "gateway"), (container,)),)

@@ -12,7 +12,7 @@ import msgspec
 from watchbell.collectors.baseline import Baseline
 from watchbell.collectors.content import ConfigState, Unread, content_of
 from watchbell.collectors.drift import wanted_configs
-from watchbell.collectors.drifts import desired_of
+from watchbell.collectors.drifts import collector_above, desired_of, images_of
 from watchbell.collectors.fleet import Subject, alike
 from watchbell.collectors.pod import Owner, Pod, owner_of
 from watchbell.collectors.policies import Scope
@@ -21,8 +21,6 @@ from watchbell.collectors.watch import UNFINISHED
 from watchbell.collectors.workload import KINDS, OtelCollector, Workload, read_workload
 from watchbell.kube.client import CONFIGMAPS, NODES, PODS, Client
 from watchbell.kube.errors import ApiError, NotFound
-
-ARCHITECTURE = "kubernetes.io/arch"
 
 
 class _Page(msgspec.Struct):
@@ -61,8 +59,10 @@ class Reader:
 
     async def workload(self, owner: Owner) -> Workload | None:
         """The owner; None for one that has no template of its own. Raises ApiError."""
-        if owner.kind not in KINDS or owner.kind == OtelCollector.kind:
-            return None
+        return await self.object(owner) if owner.kind in KINDS and owner.kind != OtelCollector.kind else None
+
+    async def object(self, owner: Owner) -> Workload:
+        """The object; its kind is one of KINDS. Raises ApiError."""
         resource = KINDS[owner.kind][0]
         return read_workload(await self._client.raw_get(resource.path(self._namespace, owner.name)), owner.kind)
 
@@ -88,8 +88,18 @@ class Reader:
         except ApiError as error:
             self.notes[f"the nodes' architectures are not known: {error.message}"] = None
             return {}
-        labels = {node["metadata"]["name"]: node["metadata"].get("labels") or {} for node in nodes}
-        return {name: known[ARCHITECTURE] for name, known in labels.items() if ARCHITECTURE in known}
+        return {node["metadata"]["name"]: node["status"]["nodeInfo"]["architecture"] for node in nodes}
+
+    async def images(self, pods: tuple[Pod, ...], workload: Workload | None) -> Mapping[str, str]:
+        """What the OpenTelemetryCollector above asks for, where there is one."""
+        above = collector_above(pods, workload)
+        if above is None:
+            return {}
+        try:
+            return images_of(await self.object(above))
+        except ApiError as error:
+            self.notes[f"{above.kind}/{above.name} cannot be read: {error.message}"] = None
+            return {}
 
 
 async def read_fleet(client: Client, scope: Scope, rules: DriftRules, baseline: Baseline | None = None) -> Fleet:
@@ -113,6 +123,7 @@ async def read_fleet(client: Client, scope: Scope, rules: DriftRules, baseline: 
                 desired=desired_of(workload) if workload is not None else None,
                 configs={name: await reader.config(name) for name in names},
                 architectures=architectures,
+                images=await reader.images(pods, workload),
             )
         )
     return Fleet(tuple(subjects), tuple(reader.notes), len(subjects) < len(by_owner))
