@@ -118,15 +118,15 @@ def _is_held(incident: Incident) -> bool:
 
 
 def _first(incident: Incident, plan: Plan, now: datetime) -> Decision:
-    wait_s = first_wait_s(incident, plan)
-    left_s = min(wait_s - (now - incident.start_time).total_seconds(), wait_s)
+    most_s = wait_s(incident, plan)
+    left_s = min(most_s - (now - incident.start_time).total_seconds(), most_s)
     if left_s > 0 and plan.max_incidents == 1:
         return Decision(Step.REST, rest=Rest.WAITING_FOR_MORE, again_in_s=left_s)
     return Decision(Step.NOTIFY, transition=Transition.FIRED)
 
 
-def first_wait_s(incident: Incident, plan: Plan) -> float:
-    """How long the first mail waits for company. What a silence held back has waited enough."""
+def wait_s(incident: Incident, plan: Plan) -> float:
+    """How long a telling waits for company. What a silence held back has waited enough."""
     return 0.0 if incident.severity is Severity.CRITICAL or incident.silenced_by else plan.wait_s
 
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from watchbell.api.enums import Transition
 from watchbell.collectors.batches import Batch, History, Request, Why, plan_mails
 from watchbell.collectors.caseload import Case
-from watchbell.collectors.decisions import Rest, first_wait_s
+from watchbell.collectors.decisions import Rest, wait_s
 from watchbell.collectors.policies import Policy, PolicyKey
 from watchbell.collectors.statuses import Statuses
 from watchbell.collectors.surroundings import Surroundings
@@ -118,10 +118,12 @@ class Mailroom:
         pending = incident.pending
         transition = pending.transition if pending is not None else Transition.FIRED
         due = now
-        if transition is Transition.FIRED and policy.plan.max_incidents > 1:
-            wait = timedelta(seconds=first_wait_s(incident, policy.plan))
+        if policy.plan.max_incidents > 1:
+            # What began together ends together and is due for a reminder together.
+            wait = timedelta(seconds=wait_s(incident, policy.plan))
+            since = pending.time if pending is not None and transition is not Transition.FIRED else incident.start_time
             # A node's clock that runs ahead delays no mail for longer than the wait.
-            due = min(incident.start_time + wait, now + wait)
+            due = min(since + wait, now + wait)
         return Request(case.fingerprint, transition, incident.severity, due, incident.silenced_by)
 
     # --- many
