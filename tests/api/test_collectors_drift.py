@@ -104,6 +104,25 @@ async def test_what_the_api_server_itself_puts_into_a_pod_is_no_drift(control_pl
         assert ("limits.memory", "1Gi") in pod.spec.shape.containers[0].resources
 
 
+async def test_an_in_place_resize_is_drift_and_a_debug_container_is_not(control_plane, place):
+    """As `kubectl patch --subresource resize` and `kubectl debug` do it."""
+    deployed(place)
+    pod = f"{place.core}/pods/gateway-6b7f9-a"
+    async with client_of(control_plane) as client, watching(client, place.make_policy()) as watcher:
+        await watcher.until(GATEWAY, State.CLEAN)
+        debugger = {"name": "debugger", "image": "busybox", "targetContainerName": "collector"}
+        place.rest.merge(f"{pod}/ephemeralcontainers", {"spec": {"ephemeralContainers": [debugger]}})
+        place.tell_pod("gateway-6b7f9-a", resources=lean_collector()["resources"])
+        body = place.rest.get(pod)
+        assert body["spec"]["ephemeralContainers"][0]["name"] == "debugger"
+        body["spec"]["containers"][0]["resources"]["limits"]["memory"] = "3Gi"
+        place.rest.put(f"{pod}/resize", body)
+        await watcher.until(GATEWAY, State.DRIFTED)
+        assert [(one.path, one.actual) for one in watcher.verdict(GATEWAY).differences] == [
+            ("containers[collector].resources.limits.memory", "3Gi")
+        ]
+
+
 async def test_nothing_is_said_while_a_roll_out_moves_or_is_paused(control_plane, place):
     deployed(place)
     policy = place.make_policy()
