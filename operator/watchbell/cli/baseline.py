@@ -12,7 +12,7 @@ from typing import Any
 
 from watchbell.api.enums import BaselineMode
 from watchbell.cli.cluster import Cluster, in_cluster
-from watchbell.cli.console import CommandError, as_json, as_yaml, complain, print_object, table
+from watchbell.cli.console import CommandError, as_json, as_yaml, complain, harmless, print_object
 from watchbell.cli.subjects import Fleet, read_fleet
 from watchbell.collectors.baseline import Baseline, CapturedWorkload, capture, pinned_block, read_baseline
 from watchbell.collectors.drift import assess
@@ -127,9 +127,21 @@ def _show(drifted: Sequence[tuple[Subject, Verdict]], form: str | None) -> None:
         listed = {"differences": [item for pair in drifted for item in _listed(*pair)]}
         print(as_json(listed) if form == "json" else as_yaml(listed), end="")
         return
-    rows = [row for pair in drifted for row in _rows(*pair)]
-    if rows:
-        table(("OWNER", "CHECK", "PATH", "EXPECTED", "ACTUAL", "PODS"), rows)
+    for subject, verdict in drifted:
+        _show_one(subject, verdict)
+
+
+def _show_one(subject: Subject, verdict: Verdict) -> None:
+    """As a diff: what should be after `-`, what is after `+`."""
+    shown = ", ".join(verdict.pods[:PODS_NAMED]) + (", …" if len(verdict.pods) > PODS_NAMED else "")
+    print(f"{_name(subject.owner)}" + (f" ({len(verdict.pods)} of {len(subject.pods)} pods: {shown})" if shown else ""))
+    for one in verdict.differences:
+        print(f"  {harmless(one.path)} [{one.check}]")
+        for sign, text in (("-", one.expected), ("+", one.actual)):
+            for line in text.splitlines() or ("",):
+                print(f"    {sign} {harmless(line)}".rstrip())
+    if verdict.more:
+        print(f"  and {verdict.more} more differences")
 
 
 def _listed(subject: Subject, verdict: Verdict) -> list[dict[str, Any]]:
@@ -137,13 +149,6 @@ def _listed(subject: Subject, verdict: Verdict) -> list[dict[str, Any]]:
     return [
         {"owner": owner, "check": str(one.check), "path": one.path, "expected": one.expected, "actual": one.actual}
         for one in verdict.differences
-    ]
-
-
-def _rows(subject: Subject, verdict: Verdict) -> list[list[str]]:
-    pods = ",".join(verdict.pods[:PODS_NAMED]) + (",…" if len(verdict.pods) > PODS_NAMED else "")
-    return [
-        [_name(subject.owner), str(one.check), one.path, one.expected, one.actual, pods] for one in verdict.differences
     ]
 
 

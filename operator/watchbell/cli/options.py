@@ -98,7 +98,7 @@ def add_baseline(verbs: "Verbs") -> None:
         group, "capture", "print what runs now as a Pinned baseline, for Git", "form", forms=("yaml", "json")
     )
     diff = _verb(
-        group, "diff", "print differences; exit code 0 none, 1 some, 2 error", "table, or", forms=("yaml", "json")
+        group, "diff", "print differences; exit code 0 none, 1 some, 2 error", "text, or", forms=("yaml", "json")
     )
     accept = _verb(
         group, "accept", "take what runs now as the baseline of a policy in mode Captured", "print the result so"
