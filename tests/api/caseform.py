@@ -33,6 +33,13 @@ BASES: dict[str, JsonObject] = {
         "comment": "Upgrade",
     },
     "EmailTemplate": {"subject": "Hello", "text": "Hello."},
+    "AccountRecovery": {
+        "type": "PasswordReset",
+        "account": "alice",
+        "to": "alice@example.com",
+        "link": {"baseURL": "https://app.example.com/reset"},
+        "signingKeySecretRef": {"name": "account-mail"},
+    },
 }
 
 ABSENT = object()

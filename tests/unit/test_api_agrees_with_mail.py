@@ -46,6 +46,11 @@ def test_a_header_that_a_connector_may_set_is_built_into_the_mail(name: str):
     assert name.lower().encode() in built.lower()
 
 
+def each(value):
+    """The texts of a field that is a list of addresses, or one."""
+    return [value] if isinstance(value, str) else value
+
+
 def test_every_address_of_the_valid_examples_can_go_on_the_wire():
     senders = [
         spec["from"]["address"]
@@ -53,7 +58,10 @@ def test_every_address_of_the_valid_examples_can_go_on_the_wire():
         if "address" in (spec := spec_of(kind, change)).get("from", {})
     ]
     texts = [
-        text for kind, change in TAKEN for field in ("to", "cc", "bcc") for text in spec_of(kind, change).get(field, [])
+        text
+        for kind, change in TAKEN
+        for field in ("to", "cc", "bcc")
+        for text in each(spec_of(kind, change).get(field, []))
     ]
     mailboxes = [parse_mailbox(text) for text in texts]
     assert all(isinstance(mailbox, Mailbox) for mailbox in mailboxes)

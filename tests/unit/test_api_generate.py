@@ -116,6 +116,7 @@ def test_finished_objects_can_be_kept_out_of_memory():
         "CollectorIncident": [".status.resolvedTime"],
         "AlertSilence": [],
         "EmailTemplate": [],
+        "AccountRecovery": [".status.completionTime", ".spec.connectorRef.name"],
     }
 
 

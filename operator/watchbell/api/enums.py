@@ -259,11 +259,20 @@ class Transition(StrEnum):
 
 
 class BuiltinTemplate(StrEnum):
-    """The operator's own mails, rendered from facts when they are sent; the parameter `facts` holds these as JSON."""
+    """The operator's own mails, made when they are sent: alerts from the parameter `facts` (JSON), account mail from its AccountRecovery."""
 
     CRASH = "Crash"
     RESOLVED = "Resolved"
     DIGEST = "Digest"
+    PASSWORD_RESET = "PasswordReset"  # noqa: S105 - the name of a mail
+    RECOVERY_CODES = "RecoveryCodes"
+
+
+class RecoveryType(StrEnum):
+    """What an AccountRecovery sends; the built-in template of the same name makes the mail."""
+
+    PASSWORD_RESET = "PasswordReset"  # noqa: S105 - the name of a mail
+    RECOVERY_CODES = "RecoveryCodes"
 
 
 class Priority(StrEnum):

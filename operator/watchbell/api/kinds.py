@@ -5,6 +5,7 @@ The generator of CRDs and reference pages works down this table; so do whoever r
 
 from dataclasses import dataclass
 
+from watchbell.api.account import AccountRecovery
 from watchbell.api.connector import ClusterSmtpConnector, SmtpConnector
 from watchbell.api.incident import CollectorIncident
 from watchbell.api.message import EmailMessage
@@ -240,5 +241,25 @@ KINDS: tuple[Kind, ...] = (
         ),
         "emailtemplate.yaml",
         ("etpl",),
+    ),
+    Kind(
+        "AccountRecovery",
+        "accountrecoveries",
+        "accountrecovery",
+        AccountRecovery,
+        (
+            Column("Succeeded", _of_condition("Succeeded", "status")),
+            Column("Reason", _of_condition("Succeeded", "reason")),
+            Column("Type", ".spec.type"),
+            Column("Account", ".spec.account"),
+            Column("Expires", ".status.expirationTime"),
+            AGE,
+            Column("To", ".spec.to", is_wide=True),
+            Column("Message", _of_condition("Succeeded", "message"), is_wide=True),
+        ),
+        _ONE_SHOT_CONDITIONS,
+        "accountrecovery.yaml",
+        ("arec",),
+        selectable=(".status.completionTime", ".spec.connectorRef.name"),
     ),
 )

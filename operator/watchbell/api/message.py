@@ -71,7 +71,8 @@ class TemplateUse(Block):
     """Which template makes subject and body."""
 
     builtin: BuiltinTemplate = Field(
-        description="A built-in template; its parameter `facts` is JSON, as the operator writes it for its alerts."
+        description="A built-in template. Those of alerts take the parameter `facts`: JSON, as the operator writes it. PasswordReset and "
+        "RecoveryCodes work only in the EmailMessage that the operator makes for an AccountRecovery."
     )
 
 

@@ -185,6 +185,11 @@ class Reason(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
 
+    # AccountRecovery
+    NAME_TAKEN = "NameTaken", "An object of the name that is needed exists and belongs to somebody else."
+    SIGNING_KEY_UNCLEAR = "SigningKeyUnclear", "The Secret does not tell which of its keys signs."
+    MESSAGE_DELETED = "MessageDeleted", "The EmailMessage was deleted before it was finished."
+
     # CollectorPolicy and CollectorIncident
     ENFORCED = "Enforced", "The policy watches its pods."
     NO_PODS_MATCH = "NoPodsMatch", "The selector matches no pod at present."
