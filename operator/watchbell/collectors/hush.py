@@ -112,6 +112,9 @@ class Hush:
         self._on_change = on_change
         self._tally = tally
         self._silences: dict[str, dict[str, Silence]] = {}
+        # Ended silences are kept for ever; what is asked for each incident and at each turn must not grow with them.
+        self._live: dict[str, dict[str, Silence]] = {}
+        self._untold: dict[str, dict[str, Silence]] = {}
         self._windows: dict[SilenceKey, Window] = {}
         self._told: dict[str, datetime] = {}
         self._queue: WorkQueue[SilenceKey] = WorkQueue(self._look, workers=WORKERS, name="silences", clock=clock)
@@ -124,8 +127,8 @@ class Hush:
 
     def muting(self, namespace: str, facts: IncidentFacts) -> Silence | None:
         """The silence that mutes this incident of `namespace` now."""
-        silences = self._silences.get(namespace)
-        return muted_by(facts, silences.values(), self._now()) if silences else None
+        live = self._live.get(namespace)
+        return muted_by(facts, live.values(), self._now()) if live else None
 
     def find(self, namespace: str, name: str) -> Silence | None:
         """A silence by name, whether it mutes or not; None = it is not there, or is not valid."""
@@ -136,8 +139,8 @@ class Hush:
         now = self._now()
         return tuple(
             silence
-            for silence in self._silences.get(namespace, {}).values()
-            if silence.window(now) is Window.EXPIRED and silence.ended_told is None and silence.uid not in self._told
+            for silence in self._untold.get(namespace, {}).values()
+            if silence.window(now) is Window.EXPIRED and silence.uid not in self._told
         )
 
     @property
@@ -191,21 +194,29 @@ class Hush:
             self._on_change(new.metadata.namespace)
 
     def _keep(self, record: SilenceRecord) -> None:
-        namespace, name = record.key
         read = record.read()
-        if isinstance(read, Silence):
-            self._silences.setdefault(namespace, {})[name] = read
-            if read.ended_told is not None:
-                self._told.pop(read.uid, None)
+        self._drop(record.key)
+        if not isinstance(read, Silence):
+            return
+        namespace, name = record.key
+        self._silences.setdefault(namespace, {})[name] = read
+        if read.window(self._now()) is not Window.EXPIRED:
+            self._live.setdefault(namespace, {})[name] = read
+        if read.ended_told is None:
+            self._untold.setdefault(namespace, {})[name] = read
         else:
-            self._silences.get(namespace, {}).pop(name, None)
+            self._told.pop(read.uid, None)
+
+    def _drop(self, key: SilenceKey) -> None:
+        for index in (self._silences, self._live, self._untold):
+            if key[0] in index:
+                index[key[0]].pop(key[1], None)
+                if not index[key[0]]:
+                    del index[key[0]]
 
     def _forget(self, record: SilenceRecord) -> None:
-        namespace, name = record.key
-        rest = self._silences.get(namespace, {})
-        rest.pop(name, None)
-        if not rest:
-            self._silences.pop(namespace, None)
+        namespace = record.metadata.namespace
+        self._drop(record.key)
         self._windows.pop(record.key, None)
         self._told.pop(record.metadata.uid, None)
         self._queue.forget(record.key)
@@ -232,6 +243,8 @@ class Hush:
             self._windows.pop(key, None)
             return
         self._windows[key] = window
+        if window is Window.EXPIRED:
+            self._live.get(key[0], {}).pop(key[1], None)
         if before is not None and before is not window:
             self._on_change(key[0])
 
