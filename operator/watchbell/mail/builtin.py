@@ -68,7 +68,7 @@ def pack(facts: CrashFacts | DigestFacts) -> str | None:
 def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
     """The mail, or in one sentence why these are no facts. A field that a later version added has its default."""
     if builtin not in _RENDER:
-        return f"may not be set with the built-in template {builtin}, which is made from an AccountRecovery"
+        return f"is not what the built-in template {builtin} takes: it is made from an AccountRecovery"
     kind, render = _RENDER[builtin]
     try:
         facts = msgspec.json.decode(packed, type=kind)
