@@ -278,6 +278,19 @@ def test_config_maps_of_known_sidecars_are_their_own_business() -> None:
     assert drift_of(SAID, pod_of(SAID, change=inject), configs=configs) == ()
 
 
+def test_a_collector_that_is_called_like_an_injected_one_is_nobodys_sidecar() -> None:
+    said = template_body(collector(name="otc-container"))
+
+    def rename(body: Body) -> None:
+        body["status"]["containerStatuses"] = [container("otc-container", state=running_state(STARTED))]
+
+    (found,) = drift_of(said, pod_of(said, change=rename), configs=STALE)
+    assert (found.check, found.path) == (
+        DriftCheck.STALE_CONFIG,
+        "containers[otc-container].configMap[gateway-config]",
+    )
+
+
 @pytest.mark.parametrize("state", list(Unread))
 def test_of_a_config_map_that_was_not_read_nothing_is_said(state: Unread) -> None:
     assert drift_of(SAID, pod_of(SAID), configs={"gateway-config": state}) == ()

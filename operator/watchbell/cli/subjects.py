@@ -115,12 +115,13 @@ async def read_fleet(client: Client, scope: Scope, rules: DriftRules, baseline: 
             reader.notes[f"{owner.kind}/{owner.name} is left out, it cannot be read: {error.message}"] = None
             continue
         captured = baseline.find(owner) if baseline is not None else None
-        names = sorted(wanted_configs(alike(pods), rules, captured))
+        desired = desired_of(workload) if workload is not None else None
+        names = sorted(wanted_configs(alike(pods), desired, rules, captured))
         subjects.append(
             Subject(
                 owner=owner,
                 pods=pods,
-                desired=desired_of(workload) if workload is not None else None,
+                desired=desired,
                 configs={name: await reader.config(name) for name in names},
                 architectures=architectures,
                 images=await reader.images(pods, workload),

@@ -12,11 +12,10 @@ from typing import Any
 
 from watchbell.api.enums import BaselineMode
 from watchbell.api.times import moment, stamp
-from watchbell.collectors.comparison import CONTROLLER_LABELS, Marked, joined, lean
+from watchbell.collectors.comparison import CONTROLLER_LABELS, Marked, is_foreign, joined, lean
 from watchbell.collectors.content import Content, Unread
 from watchbell.collectors.digests import env_hash, image_digest, text_hash
 from watchbell.collectors.fleet import Alike, Motion, Subject, alike, is_ready
-from watchbell.collectors.injection import is_injected_container
 from watchbell.collectors.pod import Owner
 from watchbell.collectors.quantities import canonical
 from watchbell.collectors.rules import DriftRules, Pinned
@@ -100,7 +99,7 @@ def capture(subject: Subject, rules: DriftRules) -> CapturedWorkload | NotYet:
     if len(shapes) > 1:
         return NotYet.DIFFERENT
     shape = shapes.pop()
-    names = config_names(shape, rules)
+    names = config_names(shape, rules, template.shape if template is not None else None)
     if any(subject.configs.get(name, Unread.NOT_YET) is Unread.NOT_YET for name in names):
         return NotYet.CONFIG_UNREAD
     hashes = ((name, subject.configs[name]) for name in names[:CONFIG_MAPS_MAX])
@@ -122,12 +121,12 @@ def taken(shape: Shape, rules: DriftRules) -> tuple[ContainerShape, ...]:
     return tuple(found)[:CONTAINERS_MAX]
 
 
-def config_names(shape: Shape, rules: DriftRules) -> tuple[str, ...]:
-    """The ConfigMaps that the policy's containers read, each once."""
+def config_names(shape: Shape, rules: DriftRules, template: Shape | None) -> tuple[str, ...]:
+    """The ConfigMaps that the policy's containers read, each once; not those of containers that a webhook added to `template`'s."""
     names = {
         use.name: None
         for use in shape.uses
-        if use.kind == "ConfigMap" and rules.takes(use.container) and not is_injected_container(use.container)
+        if use.kind == "ConfigMap" and rules.takes(use.container) and not is_foreign(use.container, template)
     }
     return tuple(sorted(names))
 

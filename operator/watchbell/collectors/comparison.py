@@ -96,6 +96,14 @@ def _all(shape: Shape) -> tuple[ContainerShape, ...]:
     return (*shape.containers, *shape.init_containers)
 
 
+def is_foreign(name: str, template: Shape | None) -> bool:
+    """Whether a webhook put the container of this name into the pod: known as one's, and the template does not have it.
+
+    The OpenTelemetry operator calls its sidecars as it calls the containers of its own collectors.
+    """
+    return is_injected_container(name) and (template is None or template.find(name) is None)
+
+
 def unexpected_containers(have: Shape, known: frozenset[str], rules: DriftRules) -> Iterator[Difference]:
     """Containers that nobody asked for. Known sidecars of admission webhooks are none.
 

@@ -278,12 +278,15 @@ def _stale(look: Look) -> Later:
     return fleet.stale_configs(look.groups, look.subject, look.rules, look.now)
 
 
-def wanted_configs(groups: Sequence[Alike], rules: DriftRules, captured: CapturedWorkload | None) -> frozenset[str]:
+def wanted_configs(
+    groups: Sequence[Alike], desired: Desired | None, rules: DriftRules, captured: CapturedWorkload | None
+) -> frozenset[str]:
     """The ConfigMaps that the rules are about: those that the pods read, and those of the baseline."""
+    template = desired.marked.shape if desired is not None else None
     names: set[str] = set()
     needs_read = DriftCheck.STALE_CONFIG in rules.checks or rules.mode is BaselineMode.CAPTURED
     if needs_read:
-        names.update(name for group in groups for name in config_names(group.marked.shape, rules))
+        names.update(name for group in groups for name in config_names(group.marked.shape, rules, template))
     if DriftCheck.CONFIG_MAP_CONTENT in rules.checks:
         pinned = rules.pinned.config_maps if rules.pinned and rules.mode is BaselineMode.PINNED else ()
         names.update(name for name, _ in (*pinned, *(captured.config_maps if captured else ())))

@@ -265,12 +265,13 @@ class Drifts:
     def _subject(self, policy: Policy, owner: Owner, pods: tuple[Pod, ...], workload: Workload | None) -> Subject:
         key, namespace = (policy.key, owner), policy.key[0] if policy.scope is None else policy.scope.namespace
         captured = self._captures.known(policy, owner) if policy.drift.mode is BaselineMode.CAPTURED else None
-        names = wanted_configs(alike(pods), policy.drift, captured)
+        desired = desired_of(workload) if workload is not None else None
+        names = wanted_configs(alike(pods), desired, policy.drift, captured)
         self._configs.need(key, namespace, names)
         return Subject(
             owner=owner,
             pods=pods,
-            desired=desired_of(workload) if workload is not None else None,
+            desired=desired,
             configs={name: self._configs.state(namespace, name) for name in names},
             architectures=self._architectures(pods),
             images=self._asked_images(namespace, pods, workload),

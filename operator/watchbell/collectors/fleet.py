@@ -10,11 +10,10 @@ from enum import StrEnum
 
 from watchbell.api.enums import DriftCheck
 from watchbell.api.times import moment, stamp
-from watchbell.collectors.comparison import Marked, path_of
+from watchbell.collectors.comparison import Marked, is_foreign, path_of
 from watchbell.collectors.content import ConfigState, Content, Unread
 from watchbell.collectors.digests import image_digest
 from watchbell.collectors.findings import Difference
-from watchbell.collectors.injection import is_injected_container
 from watchbell.collectors.pod import ContainerStatus, Owner, Pod, status_of
 from watchbell.collectors.rules import DriftRules, Range
 from watchbell.collectors.shape import SIDECAR, Access, ConfigUse, Shape, env_digest
@@ -234,10 +233,11 @@ def config_content(subject: Subject, wanted: Sequence[tuple[str, str]]) -> Itera
 
 def stale_configs(groups: Sequence[Alike], subject: Subject, rules: DriftRules, now: datetime) -> Later:
     """Containers that run on a ConfigMap's former content, and nothing known makes them read it again."""
+    template = subject.desired.marked.shape if subject.desired is not None else None
     found: dict[Difference, list[str]] = {}
     waits: list[float] = []
     for group in groups:
-        for use in _config_uses(group.marked.shape, rules):
+        for use in _config_uses(group.marked.shape, template, rules):
             state = subject.configs.get(use.name)
             if not isinstance(state, Content):
                 continue
@@ -251,11 +251,11 @@ def stale_configs(groups: Sequence[Alike], subject: Subject, rules: DriftRules, 
     return Later(tuple(Found(difference, tuple(pods)) for difference, pods in found.items()), min(waits, default=None))
 
 
-def _config_uses(shape: Shape, rules: DriftRules) -> Iterator[ConfigUse]:
+def _config_uses(shape: Shape, template: Shape | None, rules: DriftRules) -> Iterator[ConfigUse]:
     """One for each (container, ConfigMap) that nothing reloads."""
     is_reloaded = _has_reloader(shape)
     for use in shape.uses:
-        if use.kind != "ConfigMap" or not rules.takes(use.container) or is_injected_container(use.container):
+        if use.kind != "ConfigMap" or not rules.takes(use.container) or is_foreign(use.container, template):
             continue
         if use.access is not Access.MOUNT or not (is_reloaded or _reloads_itself(shape, use.container)):
             yield use
