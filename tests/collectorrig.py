@@ -129,6 +129,7 @@ class Component:
             now=lambda: datetime.now(UTC),
             leading=lambda: self.is_leading,
             settings=options.pop("settings", settings),
+            **options,
         )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from watchbell.api.enums import Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.collectors.health import WELL, Health, Standing
-from watchbell.collectors.incidents import Incident, Notification, Resolution, is_worse, relapsed
+from watchbell.collectors.incidents import Family, Incident, Notification, Resolution, is_worse, relapsed
 from watchbell.collectors.rules import Plan
 
 LOOP_HOLD_S = 600.0
@@ -142,8 +142,10 @@ def _recovering(incident: Incident, health: Health, plan: Plan, now: datetime, h
     if left_s > 0:
         rest = hold.rest if hold is not None else Rest.READY_NOT_LONG_ENOUGH
         return Decision(Step.REST, rest=rest, again_in_s=left_s)
-    reason = Reason.PODS_GONE if health.standing is Standing.GONE else Reason.HEALTHY_AGAIN
-    return Decision(Step.RESOLVE, reason=reason)
+    if health.standing is Standing.GONE:
+        return Decision(Step.RESOLVE, reason=Reason.PODS_GONE)
+    is_drift = incident.group.family is Family.DRIFT
+    return Decision(Step.RESOLVE, reason=Reason.BACK_TO_BASELINE if is_drift else Reason.HEALTHY_AGAIN)
 
 
 def _firing(incident: Incident, plan: Plan, now: datetime, hold: Hold | None) -> Decision:

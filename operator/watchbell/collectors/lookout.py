@@ -5,7 +5,7 @@ about mails. Pods of a lost node are told by the node's incident, so what else i
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watchbell.api.enums import IncidentKind
@@ -105,7 +105,12 @@ class Lookout:
                 self._load.outcomes[Outcome.INHIBITED] += 1
                 self._take(policy, lost, _Aim(policy.key, NODE_OWNER, node.metadata.name))
                 return
+            if lost.again_in_s is not None:
+                self._take(policy, lost, _Aim(policy.key, NODE_OWNER, node.metadata.name))
         look = detect(old, new, rules, now, self._sources.restarts)
+        if node is not None and any(one.kind is IncidentKind.NODE_LOST for one in look.findings):
+            # The node itself is the better witness; the pod's word counts where nodes may not be read, or it is gone.
+            look = replace(look, findings=tuple(one for one in look.findings if one.kind is not IncidentKind.NODE_LOST))
         if look.findings or look.again_in_s is not None or look.doubtful:
             self._take(policy, look, _Aim(policy.key, BARE, new.metadata.name))
 
@@ -163,11 +168,17 @@ class Lookout:
             self._take(policy, Look((found,) if found is not None else ()), None)
 
     def _look_at_node(self, policy: Policy, name: str) -> None:
-        node = self._sources.nodes.get(name)
-        if node is None or policy.scope is None or not policy.is_enforced:
+        node, scope = self._sources.nodes.get(name), policy.scope
+        if scope is None or not policy.is_enforced:
             return
-        pods = [pod for pod in self._sources.watches.pods(policy.scope).values() if pod.spec.node_name == name]
-        self._take(policy, node_look(pods, node, policy.rules, self._now()), _Aim(policy.key, NODE_OWNER, name))
+        pods = [pod for pod in self._sources.watches.pods(scope).values() if pod.spec.node_name == name]
+        if node is not None:
+            look = node_look(pods, node, policy.rules, self._now())
+            self._take(policy, look, _Aim(policy.key, NODE_OWNER, name))
+        if not self._sources.nodes.is_lost(name):
+            # What else is wrong with its pods was hidden while it was lost.
+            for pod in pods:
+                self.judge(policy, None, pod)
 
     def _look_at_workload(self, policy: Policy, owner: Owner) -> None:
         workloads, namespace = self._sources.workloads, policy.key[0]
