@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from watchbell.api.enums import Severity, Transition
+from watchbell.api.enums import BaselineMode, Severity, Transition
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.collectors.batches import Batch, Why
 from watchbell.collectors.caseload import Case
 from watchbell.collectors.incidents import Affected, Family, Incident, is_worse, worst
@@ -145,16 +146,24 @@ def _entry(incident: Incident, scene: Scene) -> DigestEntry:
 
 
 def _return(case: Case, scene: Scene) -> Return:
-    """How a drift ended, as far as it can be seen: with another template, with other pods, or nobody knows how."""
+    """How a drift ended, as far as it can be seen: with another baseline or template, with other pods, or nobody knows how."""
     incident, over = case.incident, case.incident.resolution
     if over is None or incident.group.family is not Family.DRIFT:
         return Return.UNKNOWN
     if over.reason is Reason.PODS_GONE:
         return Return.PODS_GONE
+    if _captured_anew(scene.policy, incident.start_time):
+        return Return.BASELINE_ACCEPTED
     if case.changes:
         return Return.ROLLED_BACK
     are_left = any((incident.group.namespace, pod.name) in scene.pods for pod in incident.pods)
     return Return.UNKNOWN if are_left or not incident.pods else Return.PODS_REPLACED
+
+
+def _captured_anew(policy: Policy, since: datetime) -> bool:
+    baseline = policy.status.get("baseline") or {}
+    captured = moment(baseline.get("captureTime")) if policy.drift.mode is BaselineMode.CAPTURED else None
+    return captured is not None and captured > since
 
 
 def _note(incident: Incident) -> str:
