@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from kuberig import client_of, until
 from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.mail.address import Mailbox
+from watchbell.outbox.journal import JOURNAL_NAME, LINES
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
@@ -68,6 +71,12 @@ def message(name: str, *to: str, connector: str | None = None, **spec: Any) -> d
     return body
 
 
+def by_uid(data: dict[str, str]) -> dict[str, str]:
+    """The journal's lines, each under its message's uid; other keys as they are."""
+    lines = [line for line in data.get(LINES, "").split("\n") if line]
+    return {msgspec.json.decode(line)["uid"]: line for line in lines} | {k: v for k, v in data.items() if k != LINES}
+
+
 class _Dead:
     """A client whose calls never end."""
 
@@ -113,12 +122,16 @@ class Desk:
     async def crash(self) -> None:
         """As with kill -9: no connection says good-bye and nothing is written any more, not even by what was under way."""
         self.outbox._journal.is_lost = True
+        self.crash_ledger()
+        await self.kill()
+
+    def crash_ledger(self) -> None:
+        """From now on no result is written."""
 
         async def never(*_: Any, **__: Any) -> None:
             await asyncio.Event().wait()
 
         self.outbox._ledger._client = _Dead(never)
-        await self.kill()
 
     async def send(self, body: dict[str, Any], *, hand_in: bool = True) -> dict[str, Any]:
         made = await self.client.create(MESSAGES, body, self.namespace)
@@ -151,15 +164,19 @@ class Desk:
             ):
                 await asyncio.sleep(0.02)
 
-    async def journaled(self, made: dict[str, Any]) -> None:
-        """Waits until the journal has an entry for the message."""
+    async def journaled(self, made: dict[str, Any], part: str = "") -> None:
+        """Waits until the journal has an entry for the message, with `part` in it."""
         async with asyncio.timeout(10):
-            while made["metadata"]["uid"] not in await self.journal():  # noqa: ASYNC110 - another process decides when
+            while True:
+                line = (await self.journal()).get(made["metadata"]["uid"])
+                if line is not None and part in line:
+                    return
                 await asyncio.sleep(0.01)
 
     async def journal(self) -> dict[str, str]:
-        found = await self.client.get(CONFIGMAPS, "watchbell-outbox-journal", self.namespace)
-        return dict(found.get("data") or {})
+        """What stands in it: entries by uid, and whatever else somebody put there."""
+        found = await self.client.get(CONFIGMAPS, JOURNAL_NAME, self.namespace)
+        return by_uid(found.get("data") or {})
 
 
 @asynccontextmanager

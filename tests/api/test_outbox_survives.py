@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 
 from faultproxy import Answer, Hang, LoseReply
 from kuberig import client_of, proxied
-from outboxrig import MESSAGES, Desk, Outlets, condition, desk, message, outlet, until
+from outboxrig import MESSAGES, Desk, Outlets, by_uid, condition, desk, message, outlet, until
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.kube.client import CONFIGMAPS
 from watchbell.kube.errors import NotFound
@@ -256,7 +257,7 @@ async def test_concurrent_senders_share_one_journal_write(client, namespace):
     entries = [Entry(f"uid-{i}", namespace, f"m{i}", 1, datetime.now(UTC), (0,), "<a@b.example>") for i in range(50)]
     assert all(await asyncio.gather(*(journal.enter(entry) for entry in entries)))
     assert journal.writes <= 2
-    stored = (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"]
+    stored = by_uid((await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"])
     assert {msgspec.json.decode(text, type=Entry) for text in stored.values()} == set(entries)
     for entry in entries:
         journal.forget(entry.uid)
@@ -271,10 +272,62 @@ async def test_an_entry_that_is_done_leaves_with_the_next_write_and_costs_none_o
         assert await journal.enter(Entry(f"uid-{i}", namespace, f"m{i}", 1, datetime.now(UTC), (0,), "<a@b.example>"))
         journal.forget(f"uid-{i}")
     assert journal.writes == 5
-    assert list((await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"]) == ["uid-4"]
+    assert list(by_uid((await client.get(CONFIGMAPS, JOURNAL_NAME, namespace))["data"])) == ["uid-4"]
     await until(lambda: journal.writes == 6, 5)
     await journal.close()
     assert not (await client.get(CONFIGMAPS, JOURNAL_NAME, namespace)).get("data")
+
+
+async def test_mail_that_was_taken_is_told_in_the_journal_and_its_successor_writes_the_result(client, namespace):
+    async with mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        await first.send(message("warm"))
+        await first.finished("warm")
+        first.crash_ledger()
+        made = [await first.send(message(f"taken-{i}")) for i in range(3)]
+        await until(lambda: len(server.inbox.messages) == 4)
+        for one in made:
+            await first.journaled(one, '"accepted"')
+        await first.crash()
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+        second.start()
+        for i in range(3):
+            status = await second.finished(f"taken-{i}")
+            assert condition(status)["reason"] == "AcceptedByServer"
+            assert (status["attempts"], status["recipientResults"][0]["code"]) == (1, 250)
+            assert status["messageID"].encode() in message_ids([raw for _, _, raw in server.inbox.messages])
+        await second.kill()
+        assert await second.journal() == {}
+    assert len(server.inbox.messages) == 4
+
+
+async def test_a_connector_gets_as_many_connections_as_its_limits_allow(control_plane, namespace):
+    async with Scripted(("hang",)) as dead:
+        slow = relay(dead.port, timeouts=Timeouts(greeting_s=20, quit_s=0.1))
+        outlets = Outlets(outlet(slow, max_connections=3))
+        async with desk(control_plane, namespace, outlets, patience_s=0.05) as one:
+            for i in range(6):
+                await one.send(message(f"m{i}"))
+            await until(lambda: dead.connections == 3)
+            await asyncio.sleep(0.2)
+    assert dead.connections == 3
+
+
+async def test_a_slow_mail_does_not_keep_those_behind_it(control_plane, namespace):
+    async with Scripted((*ACCEPT, "hang"), TAKEN) as server:
+        at = relay(server.port, timeouts=Timeouts(quit_s=0.1))
+        async with desk(control_plane, namespace, Outlets(outlet(at, max_connections=2))) as one:
+            one.outbox._courier._desk = replace(one.outbox._courier._desk, round_s=0.1)
+            made = [await one.client.create(MESSAGES, message(f"s{i}"), namespace) for i in range(4)]
+            for body in made:
+                one.outbox.submit(body)
+            async with asyncio.timeout(10):
+                done = 0
+                while done < 3:
+                    states = [await one.read(f"s{i}") for i in range(4)]
+                    done = sum("completionTime" in state["status"] for state in states)
+        assert len(server.bodies) == 4
 
 
 async def test_a_journal_that_somebody_edits_or_deletes_is_written_again(client, namespace):

@@ -1,7 +1,8 @@
 """The memory of what is on the wire: written before a body goes out, so that a successor knows what may have been sent.
 
-Before it: the courier is about to send. After it: `submit` writes the body. It is one ConfigMap in the operator's namespace with an entry for each
-message that is being sent or whose result is not yet written: a few hundred bytes each, bounded by `ENTRIES_MAX`.
+Before it: the courier is about to send. After it: `submit` writes the body. It is one ConfigMap in the operator's namespace with a line for each
+message that is being sent or whose result is not yet written: a few hundred bytes each, bounded by `BYTES_MAX`. All lines are under one key: a key
+for each would cost the API server twice as much, since it keeps book of who owns which.
 
 Group commit: while one write is on its way, all that come meanwhile share the next one. What the server took is told with the next write too, so
 that its result may be written when there is time. Entries that are no longer needed leave with the next write, or with an idle flush.
@@ -24,10 +25,14 @@ from watchbell.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 log = logging.getLogger(__name__)
 
 JOURNAL_NAME = "watchbell-outbox-journal"
-ENTRIES_MAX = 1024
+BYTES_MAX = 900_000
+"""A ConfigMap holds 1 MiB."""
+BYTES_CARRIED_MAX = 600_000
+"""With so much in it (some 1,800 mails), results are written at once: each line is part of every write."""
+LINES = "entries"
 HOLDER = "watchbell.dev/holder"
 _IDLE_FLUSH_S = 1.0
-_ACCEPTED_FLUSH_S = 0.2
+_ACCEPTED_FLUSH_S = 0.02
 _WRITES_MAX = 3
 
 
@@ -60,6 +65,8 @@ class Journal:
         self._identity = identity
         self._on_lost = on_lost
         self._entries: dict[str, str] = {}
+        self._strays: dict[str, str] = {}
+        self._size_bytes = 0
         self._version = ""
         self._waiters: list[asyncio.Future[bool]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -76,6 +83,11 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether results may stay unwritten for a while, known to the journal alone."""
+        return not self.is_lost and self._size_bytes < BYTES_CARRIED_MAX
+
     async def open(self) -> tuple[Entry, ...]:
         """Take the journal over and return what the process before left in it; its entries stay until `forget`. Raises ApiError."""
         for _ in range(_WRITES_MAX):
@@ -89,25 +101,42 @@ class Journal:
         try:
             found = await self._client.get(CONFIGMAPS, JOURNAL_NAME, self._namespace)
         except NotFound:
-            written = await self._client.create(CONFIGMAPS, self._object({}, ""), self._namespace)
-            self._adopt({}, written)
+            self._take({})
+            written = await self._client.create(CONFIGMAPS, self._object(""), self._namespace)
+            self._adopt(written)
             return ()
-        entries = dict(found.get("data") or {})
-        written = await self._client.replace(CONFIGMAPS, self._object(entries, _version(found)), self._namespace)
-        self._adopt(entries, written)
-        return tuple(entry for text in entries.values() if (entry := _decoded(text)))
+        entries = self._take(found.get("data") or {})
+        written = await self._client.replace(CONFIGMAPS, self._object(_version(found)), self._namespace)
+        self._adopt(written)
+        return entries
 
-    def _adopt(self, entries: Mapping[str, str], written: Mapping[str, Any]) -> None:
-        self._entries = dict(entries)
+    def _take(self, data: Mapping[str, str]) -> tuple[Entry, ...]:
+        """What stands there is ours now; what cannot be read stays as it is."""
+        entries = []
+        self._entries, self._strays, self._size_bytes = {}, {}, 0
+        for key, value in data.items():
+            for line in value.split("\n"):
+                if (entry := _decoded(line)) is None:
+                    self._strays[f"unread-{len(self._strays)}" if key == LINES else key] = line
+                else:
+                    entries.append(entry)
+                    self._keep(entry.uid, line)
+        return tuple(entries)
+
+    def _keep(self, uid: str, line: str) -> None:
+        self._size_bytes += len(line) - len(self._entries.get(uid, ""))
+        self._entries[uid] = line
+
+    def _adopt(self, written: Mapping[str, Any]) -> None:
         self._version = _version(written)
         self.is_lost = False
 
     async def enter(self, entry: Entry) -> bool:
         """Write that this message is about to be sent. True = it stands in the cluster; False = it does not, so nothing may be sent."""
-        is_full = entry.uid not in self._entries and len(self._entries) >= ENTRIES_MAX
+        is_full = entry.uid not in self._entries and self._size_bytes >= BYTES_MAX
         if self.is_lost or is_full or not self._version:
             return False
-        self._entries[entry.uid] = msgspec.json.encode(entry).decode()
+        self._keep(entry.uid, msgspec.json.encode(entry).decode())
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._start_writer()
@@ -117,15 +146,17 @@ class Journal:
         """The server took this message, which was `enter`ed: it goes into the next write, or one of its own soon."""
         if entry.uid not in self._entries or self.is_lost:
             return
-        self._entries[entry.uid] = msgspec.json.encode(entry).decode()
+        self._keep(entry.uid, msgspec.json.encode(entry).decode())
         self._unsaid.add(entry.uid)
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(_ACCEPTED_FLUSH_S, self._on_soon)
 
     def forget(self, uid: str) -> None:
         """The result is written. The entry leaves with the next write, or after a second of quiet."""
-        if self._entries.pop(uid, None) is None or self.is_lost:
+        line = self._entries.pop(uid, None)
+        if line is None or self.is_lost:
             return
+        self._size_bytes -= len(line)
         self._unsaid.discard(uid)
         self._is_stale = True
         if self._flush is None:
@@ -195,7 +226,7 @@ class Journal:
 
     async def _write(self) -> bool:
         for _ in range(_WRITES_MAX):
-            body = self._object(self._entries, self._version)
+            body = self._object(self._version)
             try:
                 self._version = _version(await self._client.replace(CONFIGMAPS, body, self._namespace, brief=True))
             except Conflict:
@@ -233,7 +264,7 @@ class Journal:
     async def _create_again(self) -> bool:
         """Somebody deleted it. Whoever creates it is the holder; a second one finds it there."""
         try:
-            written = await self._client.create(CONFIGMAPS, self._object(self._entries, ""), self._namespace)
+            written = await self._client.create(CONFIGMAPS, self._object(""), self._namespace)
         except ApiError as error:
             log.warning("The outbox journal is gone and could not be made again: %s", error)
             return False
@@ -246,7 +277,7 @@ class Journal:
         self._answer(self._waiters, is_written=False)
         self._on_lost()
 
-    def _object(self, entries: Mapping[str, str], version: str) -> dict[str, Any]:
+    def _object(self, version: str) -> dict[str, Any]:
         metadata: dict[str, Any] = {
             "name": JOURNAL_NAME,
             "namespace": self._namespace,
@@ -255,7 +286,8 @@ class Journal:
         }
         if version:
             metadata["resourceVersion"] = version
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(entries)}
+        data = self._strays | ({LINES: "\n".join(self._entries.values())} if self._entries else {})
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _version(body: Mapping[str, Any]) -> str:

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 MANAGER = "watchbell-outbox"
 _WORKERS = 8
 _LATER_WORKERS = 4
-PUT_OFF_MAX = 768
-"""Results that wait, at most: each is an entry that every write of the journal carries."""
 
 
 class Written(StrEnum):
@@ -69,7 +67,7 @@ class Ledger:
     def put(self, slot: Slot, settled: Settled) -> None:
         """Have the result written; returns at once."""
         self._results[slot.uid] = _Result(slot, settled, self._now())
-        can_wait = settled.verdict.status == "True" and len(self._results) < PUT_OFF_MAX
+        can_wait = settled.verdict.status == "True" and self._journal.has_room
         (self._later if can_wait else self._queue).add(slot.uid)
 
     async def run(self) -> None:
