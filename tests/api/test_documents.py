@@ -8,25 +8,24 @@ import pytest
 import yaml
 
 from controlplane import Access
+from watchbell.api.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")})
-PATHS = {
-    "Secret": "/api/v1/namespaces/{}/secrets",
-    "SmtpConnector": "/apis/watchbell.dev/v1alpha1/namespaces/{}/smtpconnectors",
-    "ClusterSmtpConnector": "/apis/watchbell.dev/v1alpha1/clustersmtpconnectors",
-    "CollectorPolicy": "/apis/watchbell.dev/v1alpha1/namespaces/{}/collectorpolicies",
-    "EmailMessage": "/apis/watchbell.dev/v1alpha1/namespaces/{}/emailmessages",
-    "SmtpTest": "/apis/watchbell.dev/v1alpha1/namespaces/{}/smtptests",
-    "AlertSilence": "/apis/watchbell.dev/v1alpha1/namespaces/{}/alertsilences",
-    "EmailTemplate": "/apis/watchbell.dev/v1alpha1/namespaces/{}/emailtemplates",
-    "CollectorIncident": "/apis/watchbell.dev/v1alpha1/namespaces/{}/collectorincidents",
+PATHS = {"Secret": "/api/v1/namespaces/{}/secrets"} | {
+    kind.kind: f"/apis/watchbell.dev/v1alpha1/{'namespaces/{}/' if kind.namespaced else ''}{kind.plural}"
+    for kind in KINDS
 }
+
+
+def is_object(body: Any) -> bool:
+    """Not a part of one, as a page shows it that speaks of a few fields only."""
+    return isinstance(body, dict) and {"apiVersion", "kind"} <= body.keys()
 
 
 def objects(page: Path) -> list[dict[str, Any]]:
     blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
-    return [body for block in blocks for body in yaml.safe_load_all(block) if body]
+    return [body for block in blocks for body in yaml.safe_load_all(block) if is_object(body)]
 
 
 SHOWN = [(page, body) for page in PAGES for body in objects(page)]
