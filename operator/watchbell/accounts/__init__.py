@@ -1,0 +1,1 @@
+"""Account mail: links and codes that let somebody into an account again."""
