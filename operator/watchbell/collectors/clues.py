@@ -73,9 +73,9 @@ class Clues:
     async def tail(self, case: Case, policy: Policy) -> None:
         """The last lines of the run that died, into the case; none where the log cannot be had in time."""
         incident = case.incident
-        if policy.log_tail_lines <= 0 or not incident.pods or not incident.group.container:
-            return
-        if incident.group.family is not Family.CRASH:
+        is_about_a_run = incident.group.family is Family.CRASH and bool(incident.group.container)
+        if policy.log_tail_lines <= 0 or not incident.pods or not is_about_a_run:
+            case.log_lines = ()
             return
         pod = incident.pods[0].name
         lines: tuple[str, ...] = ()

@@ -172,7 +172,8 @@ class Desk:
         finally:
             clues.cancel()
             await asyncio.gather(clues, return_exceptions=True)
-        incident = case.incident
+        # Its name is its own: nothing will be folded anew.
+        incident, case.evidence = case.incident, ()
         self.statuses.note(case)
         self._emit(incident, "Warning", str(incident.kind), "Open", f"{_workload(incident)} is failing.")
         self._around.on_change(case.policy_key)
@@ -232,8 +233,8 @@ class Desk:
             return None
         if pending.transition is Transition.RESOLVED:
             self._clues.note_changes(case)
-        if pending.transition is Transition.REPEATED or (case.log_lines is None and not case.incident.resolution):
-            await self._clues.tail(case, policy)
+        elif case.log_lines is None:
+            await self._clues.gather(case, policy)
         if not await self._teller.tell(case, policy, pending):
             return Decision(Step.REST, rest=Rest.RECIPIENTS_NOT_FOUND, again_in_s=NO_RECIPIENTS_POLL_S)
         self._finish(case)
@@ -247,6 +248,8 @@ class Desk:
         messages, held_by = tuple(case.sent_of(pending.sequence).values()), case.incident.silenced_by
         case.incident, case.is_alone = settle(case.incident, messages, self._around.now()), False
         case.rest, case.rest_by = None, ""
+        # What was seen then is in the mail; the next one looks again.
+        case.log_lines, case.log_pod, case.events, case.changes = None, "", (), ()
         self.statuses.note(case)
         if held_by:
             self.settle_silences(case.policy_key[0])

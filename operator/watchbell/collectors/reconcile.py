@@ -11,36 +11,26 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from watchbell.collectors.batches import sent_before
 from watchbell.collectors.books import Books, TemplateBook
 from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.changes import changed_meanwhile, what_changed
 from watchbell.collectors.clues import Clues
-from watchbell.collectors.decisions import Rest
 from watchbell.collectors.desk import Desk
-from watchbell.collectors.drifts import Drifts
-from watchbell.collectors.hush import Hush, Tally
 from watchbell.collectors.incidents import closed_at
-from watchbell.collectors.lookout import Lookout, Sources
-from watchbell.collectors.nodes import Nodes
-from watchbell.collectors.pod import Owner, Pod, owner_of
 from watchbell.collectors.podevents import warning_events
-from watchbell.collectors.policies import Policy, PolicyKey, Scope, named_templates, read_policy
+from watchbell.collectors.policies import Policy, PolicyKey, named_templates, read_policy
 from watchbell.collectors.recipients import Recipients
 from watchbell.collectors.records import IncidentRecord
 from watchbell.collectors.recovery import Outgone, case_of
-from watchbell.collectors.silences import SilenceKey
+from watchbell.collectors.senses import Hearers, Running, Senses
 from watchbell.collectors.standing import POLICIES, Standing
 from watchbell.collectors.statuses import INCIDENTS
 from watchbell.collectors.surroundings import Recorder, Surroundings
 from watchbell.collectors.takeover import Takeover
 from watchbell.collectors.telling import MessageSink, Teller
-from watchbell.collectors.verdicts import Verdict
-from watchbell.collectors.watch import PodWatches
 from watchbell.collectors.wording import Templates, Wording
-from watchbell.collectors.workloads import Workloads
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError
 from watchbell.kube.informer import Informer
@@ -52,14 +42,6 @@ OPEN = "status.resolvedTime="
 """Field selector: incidents that are over cost no memory."""
 STORM_DEPTH = 32
 """So many cases wait at once: there is no time for what only helps."""
-
-
-class Running(Protocol):
-    """A part that works until it is cancelled."""
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,39 +84,17 @@ class Collectors:
         self._deciding = False
         self._led = asyncio.Event()
         self._told_failing: set[PolicyKey] = set()
-        self._watches = PodWatches(client, on_pod=self._heed_pod)
-        self._nodes = Nodes(client, on_change=self._heed_node, now=now)
-        self._workloads = Workloads(client, on_change=self._heed_workload, now=now)
-        self._hush = Hush(
+        self._senses = Senses(
             client,
             namespaces=settings.namespaces,
+            policies=self._policies,
+            load=self._load,
+            hearers=Hearers(self._may_decide, self._requeue, self._touch_policy, self._heed_silences),
             now=now,
             clock=clock,
             leading=leading,
-            on_change=self._heed_silences,
-            tally=self._tally,
         )
-        self._lookout = Lookout(
-            Sources(client, self._watches, self._nodes, self._workloads),
-            load=self._load,
-            on_case=self._requeue,
-            policy=self._policies.get,
-            policies=lambda: tuple(self._policies.values()),
-            now=now,
-            clock=clock,
-        )
-        self._drifts = self._lookout.drifts = Drifts(
-            client,
-            watches=self._watches,
-            workloads=self._workloads,
-            policies=self._policies,
-            now=now,
-            clock=clock,
-            report=self._heed_verdict,
-            leading=self._may_decide,
-            on_baseline=self._touch_policy,
-            architecture_of=self._architecture_of,
-        )
+        self._watches = self._senses.watches
         self._records = [self._informer(namespace) for namespace in settings.namespaces or (None,)]
         self._recipients = Recipients(client, clock, self._touch_policy)
         self._teller = Teller(
@@ -151,7 +111,7 @@ class Collectors:
         self._cases: WorkQueue[str] = WorkQueue(
             self._desk.work, workers=settings.workers, name="incidents", clock=clock
         )
-        books = Books(drift=self._drifts, owners=self._workloads, recipients=self._recipients)
+        books = Books(drift=self._senses.drifts, owners=self._senses.workloads, recipients=self._recipients)
         books = replace(books, templates=template_book) if template_book is not None else books
         standing = Standing(client, self._watches, self._load, self._policies, self._refused, now, leading, books)
         self._standing: WorkQueue[PolicyKey] = WorkQueue(standing.work, workers=4, name="policies", clock=clock)
@@ -161,30 +121,20 @@ class Collectors:
             client=self._client,
             watches=self._watches,
             load=self._load,
-            silences=self._hush,
+            silences=self._senses.hush,
             recorder=recorder,
             clock=self._clock,
             now=self._now,
             leading=self._may_decide,
             is_busy=self._is_busy,
             policy=self._policies.get,
-            view=self._lookout.view,
-            survey=self._lookout.survey_group,
+            view=self._senses.lookout.view,
+            survey=self._senses.lookout.survey_group,
             on_change=self._touch_policy,
             requeue=self._requeue,
         )
-        clues = Clues(self._client, self._watches, self._is_storm, warning_events, self._what_changed)
+        clues = Clues(self._client, self._watches, self._is_storm, warning_events, self._senses.what_changed)
         return Desk(around, self._teller, clues)
-
-    def _what_changed(self, namespace: str, owner: Owner, since: datetime, until: datetime | None) -> tuple[str, ...]:
-        revisions = self._workloads.revisions(namespace, owner)
-        if until is not None:
-            return changed_meanwhile(revisions, since, until)
-        return what_changed(revisions, since, self._now())
-
-    def _architecture_of(self, name: str) -> str:
-        node = self._nodes.get(name)
-        return node.status.node_info.architecture if node is not None else ""
 
     def _is_storm(self) -> bool:
         return self._cases.depth > STORM_DEPTH
@@ -226,15 +176,15 @@ class Collectors:
     @property
     def failures(self) -> int:
         """Units of work that ended in an unexpected error."""
-        queues = (self._cases, self._standing, self._desk.statuses, self._desk.mailroom, self._lookout, self._drifts)
-        return sum(queue.failures for queue in queues)
+        queues = (self._cases, self._standing, self._desk.statuses, self._desk.mailroom)
+        return self._senses.failures + sum(queue.failures for queue in queues)
 
     @property
     def is_ready(self) -> bool:
         """Whether all caches are full (or told why not)."""
         if not all(informer.synced.is_set() or informer.failure for informer in self._records):
             return False
-        if not self._are_senses_ready():
+        if not self._senses.is_ready:
             return False
         scopes = {policy.scope for policy in self._policies.values() if policy.is_enforced and policy.scope}
         return all(self._watches.is_synced(scope) or self._watches.failure(scope) for scope in scopes)
@@ -264,16 +214,13 @@ class Collectors:
         self._touch_cases(policy.key)
         self._desk.mailroom.wake(policy.key)
         if self._deciding:
-            self._lookout.survey(policy)
-            self._drifts.survey(policy.key)
+            self._senses.survey(policy)
 
     def policy_deleted(self, key: PolicyKey) -> None:
         """The CollectorPolicy `(namespace, name)` is gone; its open incidents end with PolicyDeleted."""
         if self._policies.pop(key, None) is None:
             return
-        self._watches.unsubscribe(key)
-        self._workloads.release(key[0], key)
-        self._drifts.policy_gone(key)
+        self._senses.forget(key)
         self._refused.discard(key)
         self._standing.forget(key)
         self._recipients.forget(key)
@@ -296,16 +243,11 @@ class Collectors:
         """`leading()` may answer otherwise now. Without this call it is noticed within `tick_s`."""
         self._led.set()
         if self._leading():
-            self._hush.lead()
+            self._senses.hush.lead()
 
     def _watch(self, policy: Policy) -> None:
         self._refused.discard(policy.key)
-        if not policy.is_enforced or policy.scope is None:
-            self._watches.unsubscribe(policy.key)
-            self._workloads.release(policy.key[0], policy.key)
-            return
-        self._workloads.need(policy.key[0], policy.key)
-        if not self._watches.subscribe(policy.key, policy.scope):
+        if not self._senses.watch(policy):
             self._refused.add(policy.key)
 
     def _retry_refused(self) -> None:
@@ -313,52 +255,10 @@ class Collectors:
             self._watch(self._policies[key])
             self._touch_policy(key)
 
-    # --- pods change
-
-    def _heed_pod(self, scope: Scope, old: Pod | None, new: Pod | None) -> None:
-        seen = new or old
-        if not self._may_decide() or seen is None:
-            return
-        self._lookout.heed_pod(old, new)
-        owner = owner_of(seen)
-        for key in self._watches.subscribers(scope):
-            policy = self._policies.get(key)
-            if policy is None or not policy.is_enforced:
-                continue
-            if new is not None:
-                self._lookout.judge(policy, old, new)
-            for fingerprint in self._load.about(key, owner):
-                self._cases.add(fingerprint)
-            self._drifts.touch(key, owner)
-            if old is None or new is None:
-                self._touch_policy(key)
-
-    def _heed_node(self, name: str) -> None:
-        if self._may_decide():
-            self._lookout.heed_node(name)
-
-    def _heed_workload(self, namespace: str, owner: Owner) -> None:
-        if self._may_decide():
-            self._lookout.heed_workload(namespace, owner)
-
-    def _heed_verdict(self, policy: Policy, owner: Owner, verdict: Verdict) -> None:
-        if self._may_decide():
-            self._lookout.heed_verdict(policy, owner, verdict)
-            self._touch_policy(policy.key)
-
-    # --- silences begin and end
+    # --- silences end
 
     def _heed_silences(self, namespace: str) -> None:
-        if not self._may_decide():
-            return
-        for case in self._load.cases.values():
-            if case.policy_key[0] == namespace:
-                self._cases.add(case.fingerprint)
         self._desk.settle_silences(namespace)
-
-    def _tally(self, key: SilenceKey) -> Tally:
-        cases = [case for case in self._load.cases.values() if (case.policy_key[0], case.incident.silenced_by) == key]
-        return Tally(sum(case.rest is Rest.SILENCED for case in cases), len(cases))
 
     # --- incidents change
 
@@ -390,17 +290,9 @@ class Collectors:
 
     async def run(self) -> None:
         """Watches, decides while leading, and audits, until cancelled."""
-        parts: tuple[Running, ...] = (
-            self._watches,
-            self._nodes,
-            self._workloads,
-            self._hush,
-            self._lookout,
-            self._drifts,
-        )
         queues: tuple[Running, ...] = (self._cases, self._desk.mailroom, self._desk.statuses, self._standing)
         async with asyncio.TaskGroup() as group:
-            for part in (*parts, *queues, *self._records):
+            for part in (*self._senses.parts, *queues, *self._records):
                 group.create_task(part.run())
             group.create_task(self._lead())
 
@@ -412,7 +304,7 @@ class Collectors:
         while True:
             if not self._leading():
                 self._stand_by()
-            elif (not self._deciding or self._clock() >= audit_at) and self._are_records_synced():
+            elif (not self._deciding or self._clock() >= audit_at) and self._are_caches_full():
                 if await self._tried_take_over():
                     audit_at = self._clock() + self._settings.audit_s * (0.75 + self._chance() / 2)
             else:
@@ -427,20 +319,15 @@ class Collectors:
         except TimeoutError:
             return
 
-    def _are_records_synced(self) -> bool:
-        return all(informer.synced.is_set() for informer in self._records) and self._are_senses_ready()
-
-    def _are_senses_ready(self) -> bool:
-        """Nobody is told before it is known what is muted and which nodes are lost, as far as that may be known."""
-        is_hush_ready = self._hush.is_synced or self._hush.failure is not None
-        return is_hush_ready and (self._nodes.is_synced or self._nodes.failure is not None)
+    def _are_caches_full(self) -> bool:
+        return all(informer.synced.is_set() for informer in self._records) and self._senses.is_ready
 
     def _stand_by(self) -> None:
         if self._deciding:
             self._deciding = False
             self._load.clear()
             self._desk.mailroom.clear()
-            self._drifts.stand_by()
+            self._senses.drifts.stand_by()
 
     async def _tried_take_over(self) -> bool:
         try:
@@ -466,8 +353,7 @@ class Collectors:
             self._remember_mails(outgone, now)
         self._deciding = True
         for policy in tuple(self._policies.values()):
-            self._lookout.survey(policy)
-            self._drifts.survey(policy.key)
+            self._senses.survey(policy)
             self._touch_policy(policy.key)
         for fingerprint in tuple(self._load.cases):
             self._cases.add(fingerprint)

@@ -27,6 +27,8 @@ PATIENCE_S = 3.0
 """And so long at most for tellings under way."""
 BUSY_POLL_S = 0.1
 WORKERS = 4
+_KEPT = ("type", "status", "lastTransitionTime")
+"""What the next merge needs of a condition."""
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Statuses:
             if written is Written.GONE:
                 self._lose(case)
                 return False
-            case.conditions = status["conditions"]
+            case.conditions = [{key: item[key] for key in _KEPT} for item in status["conditions"]]
             if case.incident.notifications == incident.notifications:
                 case.is_intent_due = False
             return True
