@@ -201,10 +201,9 @@ class Life(RuleBasedStateMachine):
         assert self.workset.add(note(uid, connector, priority), self.now)
         self.alive.add(uid)
 
-    @rule()
-    def take(self):
-        slot = self.workset.take(self.now)
-        if slot is not None:
+    @rule(most=st.integers(1, 4))
+    def take(self, most):
+        for slot in self.workset.take_party(self.now, most):
             assert slot.uid in self.alive
             assert slot.uid not in self.running
             self.running[slot.uid] = slot
@@ -306,3 +305,49 @@ def test_a_new_message_that_nobody_hands_in_goes_after_the_moment():
     workset.add(note("a"), 100.0)
     assert workset.next_due() == 100.02
     assert workset.take(100.02) is not None
+
+
+def test_one_sender_takes_several_of_a_lane_in_their_order_and_one_connection_for_all():
+    workset = WorkingSet(lane_limit=1)
+    for uid, priority in (
+        ("low", Priority.LOW),
+        ("a", Priority.NORMAL),
+        ("high", Priority.HIGH),
+        ("b", Priority.NORMAL),
+    ):
+        workset.add(note(uid, "c", priority), NOW)
+    party = workset.take_party(NOW, 3)
+    assert [slot.uid for slot in party] == ["high", "a", "b"]
+    assert workset.running == 3
+    for slot in party[:2]:
+        workset.finished(slot)
+    assert workset.take_party(NOW, 3) == ()
+    workset.finished(party[2])
+    assert [slot.uid for slot in workset.take_party(NOW, 3)] == ["low"]
+
+
+def test_what_is_ready_is_shared_by_the_connections_that_are_free():
+    workset = WorkingSet(lane_limit=2)
+    for uid in "abcde":
+        workset.add(note(uid), NOW)
+    assert [[slot.uid for slot in workset.take_party(NOW, 16)] for _ in range(3)] == [["a", "b", "c"], ["d", "e"], []]
+
+
+def test_a_lane_gets_more_connections_when_its_limit_is_known_and_keeps_them():
+    workset = WorkingSet(lane_limit=1)
+    for uid in "abc":
+        workset.add(note(uid), NOW)
+    first = workset.take(NOW)
+    assert workset.take(NOW) is None
+    workset.widen(first.lane, 2)
+    second = workset.take(NOW)
+    assert second is not None
+    assert workset.take(NOW) is None
+    for slot in (first, second):
+        workset.finished(slot)
+        workset.remove(slot.uid)
+    drain(workset)
+    workset.add(note("d"), NOW)
+    workset.add(note("e"), NOW)
+    assert workset.take(NOW) is not None
+    assert workset.take(NOW) is not None

@@ -53,7 +53,7 @@ class OutboxSettings:
     namespaces: tuple[str, ...] = ()
     send_workers: int = 4
     connections_each: int = 1
-    messages_together: int = 8
+    messages_together: int = 16
     patience_s: float = 0.5
     margin_s: float = 2.0
     pause_s: float = 1.0

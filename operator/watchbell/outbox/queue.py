@@ -90,7 +90,7 @@ class _Lane:
 class WorkingSet:
     """All unfinished messages by uid. A slot is waiting (for its time), ready (in its lane), running, or gone."""
 
-    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 256, grace_s: float = 0.0) -> None:
+    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 512, grace_s: float = 0.0) -> None:
         self._lane_limit = lane_limit
         self._limits: dict[ConnectorKey, int] = {}
         self._grace_s = grace_s
