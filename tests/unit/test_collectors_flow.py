@@ -279,6 +279,11 @@ class TestHealthByFamily:
         view = View((pod(),), is_lost=lambda name: name == "node-1")
         assert self.assess(IncidentKind.CONTAINER_ERROR, view) is Standing.FAILING
 
+    def test_a_job_that_gave_up_is_not_well_because_its_pods_are_through(self):
+        through = pod(status={"phase": "Failed"})
+        assert self.assess(IncidentKind.CONTAINER_ERROR, View((through,))) is Standing.GONE
+        assert self.assess(IncidentKind.CONTAINER_ERROR, View((through,), is_given_up=True)) is Standing.FAILING
+
     def test_a_reported_subprocess_must_be_reported_no_more(self):
         told_so = {"conditions": [{"type": "PipelineDead", "status": "True"}]}
         view = View((pod(status=told_so),), conditions=(("PipelineDead", "True"),))

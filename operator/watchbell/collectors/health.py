@@ -47,7 +47,7 @@ class View:
     `pods` are all pods of its owner that the policy sees, `are_fresh` whether they are what the API server has. `rollout`, `node` and `drift`
     say how the roll-out, the node (of a NodeLost) and the comparison with the baseline stand; what nobody asked or could tell is UNKNOWN.
     `conditions` are (type, status) pairs by which a supervisor in a pod reports that something is wrong. `is_lost`: whether a node is, whose
-    pods look as they did when it was last heard of.
+    pods look as they did when it was last heard of. `is_given_up`: the workload itself says that it failed for good, as a Job does.
     """
 
     pods: tuple[Pod, ...] = ()
@@ -57,6 +57,7 @@ class View:
     drift: Standing = Standing.UNKNOWN
     conditions: tuple[tuple[str, str], ...] = ()
     is_lost: Callable[[str], bool] = _no_node
+    is_given_up: bool = False
 
 
 _STALE = Health(Standing.UNKNOWN)
@@ -73,6 +74,8 @@ def judge(incident: Incident, view: View, now: datetime) -> Health:
             return Health(view.rollout)
         case Family.DRIFT:
             return Health(view.drift, len(incident.pods) if view.drift is Standing.FAILING else 0)
+    if view.is_given_up:
+        return Health(Standing.FAILING, 1)
     return _of_pods(incident, view, now) if view.are_fresh else _STALE
 
 

@@ -25,6 +25,7 @@ from watchbell.collectors.restarts import Restarts
 from watchbell.collectors.rollouts import RolloutState, failed_job, rollout_state, stuck
 from watchbell.collectors.verdicts import State, Verdict, finding
 from watchbell.collectors.watch import PodWatches
+from watchbell.collectors.workload import Job
 from watchbell.collectors.workloads import Workloads
 from watchbell.kube.client import Client
 from watchbell.kube.workqueue import WorkQueue
@@ -244,8 +245,18 @@ class Lookout:
                 return View(rollout=self._rollout(policy, owner))
             case Family.DRIFT:
                 return View(drift=self._drift(policy, owner, are_fresh=are_fresh))
-        pods = watches.pods_of(scope, owner)
-        return View(pods, are_fresh, conditions=policy.rules.pod_conditions, is_lost=self._sources.nodes.is_lost)
+        return View(
+            watches.pods_of(scope, owner),
+            are_fresh,
+            conditions=policy.rules.pod_conditions,
+            is_lost=self._sources.nodes.is_lost,
+            is_given_up=self._is_given_up(policy, owner),
+        )
+
+    def _is_given_up(self, policy: Policy, owner: Owner) -> bool:
+        workload = self._sources.workloads.get(policy.key[0], owner) if owner.kind == Job.kind else None
+        failed = workload.status.condition("Failed") if workload is not None else None
+        return failed is not None and failed.status == "True"
 
     def _node(self, policy: Policy, incident: Incident, *, are_fresh: bool) -> Standing:
         nodes, name = self._sources.nodes, incident.group.owner.name

@@ -20,7 +20,7 @@ from watchbell.collectors.decisions import Rest, wait_s
 from watchbell.collectors.policies import Policy, PolicyKey
 from watchbell.collectors.statuses import Statuses
 from watchbell.collectors.surroundings import Surroundings
-from watchbell.collectors.telling import Teller
+from watchbell.collectors.telling import LeftoverMessageError, Teller
 from watchbell.kube.errors import ApiError
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.logs import about
@@ -79,6 +79,11 @@ class Mailroom:
     def clear(self) -> None:
         """Somebody else leads now."""
         self._rooms.clear()
+
+    def forget(self, key: PolicyKey) -> None:
+        """The policy is gone; another of its name begins anew."""
+        self._rooms.pop(key, None)
+        self._queue.forget(key)
 
     def wake(self, key: PolicyKey) -> None:
         """The policy changed: what waits may be due."""
@@ -180,7 +185,7 @@ class Mailroom:
         for batch in tuple(room.todo):
             try:
                 is_told = await self._send(policy, batch)
-            except ApiError as failed:
+            except (ApiError, LeftoverMessageError) as failed:
                 error = failed
                 log.warning("a mail could not be made yet: %s", failed, extra=about(policy="/".join(policy.key)))
                 continue

@@ -221,6 +221,7 @@ class Collectors:
         if self._policies.pop(key, None) is None:
             return
         self._senses.forget(key)
+        self._desk.mailroom.forget(key)
         self._refused.discard(key)
         self._standing.forget(key)
         self._recipients.forget(key)
