@@ -19,7 +19,8 @@ async def test_killed_again_and_again_in_a_storm_it_loses_nothing_and_doubles_at
     chance = random.Random(seed)  # noqa: S311 - see above
     async with world(control_plane, namespace, tmp_path) as at:
         await at.connector()
-        await at.policy()
+        each = {"waitSeconds": 0, "resolveAfterSeconds": 3600, "maxIncidentsPerMessage": 1}
+        await at.policy(grouping=each, throttle={"messagesPerHour": 1000})
         for number in range(OWNERS):
             await at.pod(f"pod-{number}", owner=f"owner-{number}")
         storm = asyncio.create_task(_storm(at, chance))
