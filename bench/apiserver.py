@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,6 +13,7 @@ import aiohttp
 from controlplane import Access
 
 IN_FLIGHT = 16
+CONNECTIONS_MAX = 80
 T = TypeVar("T")
 LINE_BYTES = 4 * 1024 * 1024
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -21,7 +23,7 @@ class Api:
     """Requests to one control plane as its administrator; a context manager."""
 
     def __init__(self, access: Access) -> None:
-        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=access.ca_pem), limit=IN_FLIGHT + 4)
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cadata=access.ca_pem), limit=CONNECTIONS_MAX)
         self._session = aiohttp.ClientSession(
             access.url,
             connector=connector,
@@ -53,6 +55,20 @@ class Api:
         async with self._session.patch(path, data=json.dumps(body), headers=MERGE) as answer:
             await answer.read()
 
+    def prepared_patch(self, path: str, body: Mapping[str, Any]) -> "Patch":
+        """A JSON merge patch, ready to be sent."""
+        return Patch(path, json.dumps(body).encode())
+
+    async def send(self, patch: "Patch") -> None:
+        """Sends a prepared patch; returns when the answer is there."""
+        async with self._session.patch(patch.path, data=patch.body, headers=MERGE) as answer:
+            await answer.read()
+
+    async def delete_all(self, path: str, params: Mapping[str, str] | None = None) -> None:
+        """Deletes the collection at `path`."""
+        async with self._session.delete(path, params=params) as answer:
+            await answer.read()
+
     async def create_all(self, path: str, bodies: Iterable[Mapping[str, Any]]) -> None:
         """Creates them, IN_FLIGHT at once."""
         await at_once(bodies, lambda body: self.create(path, body))
@@ -63,6 +79,14 @@ class Api:
         async with self._session.get(path, params={"watch": "1", "resourceVersion": version}, timeout=limits) as answer:
             async for line in answer.content:
                 yield dict(json.loads(line))
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One write that was made ready before the clock runs."""
+
+    path: str
+    body: bytes
 
 
 async def _refuse(answer: aiohttp.ClientResponse) -> None:

@@ -26,6 +26,11 @@ GOALS: Mapping[str, Goal] = MappingProxyType(
         "rss_10k_pods_mib": Goal("MiB", 110),
         "startup_s": Goal("s", 1.5),
         "idle_api_qps": Goal("requests/s", 1),
+        "storm_1000_s": Goal("s", 2.5),
+        "storm_1000_grouped_s": Goal("s", 1),
+        "api_writes_per_alert": Goal("writes", 3),
+        "rss_after_storm_ratio": Goal("of before", 1.2),
+        "detect_us_per_event": Goal("µs", 50),
     }
 )
 

@@ -61,15 +61,25 @@ def connector(name: str, relay: Relay, period_s: int = 600) -> dict[str, Any]:
 
 
 def policy(connector_name: str) -> dict[str, Any]:
-    """All collectors of a namespace; mail at once."""
+    """All collectors of a namespace, every detector on, every check of drift; a mail for each incident, at once."""
+    single = {"waitSeconds": 0, "maxIncidentsPerMessage": 1}
+    return _policy(connector_name, single, {"messagesPerHour": 100_000})
+
+
+def grouping_policy(connector_name: str, wait_s: int) -> dict[str, Any]:
+    """The same, with digests as they come, but for how long the first of them waits."""
+    return _policy(connector_name, {"waitSeconds": wait_s}, {})
+
+
+def _policy(connector_name: str, grouping: dict[str, int], throttle: dict[str, int]) -> dict[str, Any]:
     return {
         "apiVersion": "watchbell.dev/v1alpha1",
         "kind": "CollectorPolicy",
         "metadata": {"name": "collectors"},
         "spec": {
             "selector": {"matchLabels": LABELS},
-            "crash": {"kinds": ["CrashLoopBackOff", "ContainerError", "OOMKilled"]},
-            "grouping": {"waitSeconds": 0},
+            "grouping": grouping,
+            "throttle": throttle,
             "routes": [{"name": "oncall", "connectorRef": {"name": connector_name}, "to": [TO]}],
         },
     }

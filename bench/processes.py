@@ -178,10 +178,10 @@ class Process:
                 self.process.wait()
 
 
-def values(text: str, name: str) -> Iterator[float]:
-    """The samples of one metric in Prometheus' text form."""
+def values(text: str, name: str, label: str = "") -> Iterator[float]:
+    """The samples of one metric in Prometheus' text form; `label` as it stands there, `verb="create"`."""
     for line in text.splitlines():
-        if line.startswith((f"{name}{{", f"{name} ")):
+        if line.startswith((f"{name}{{", f"{name} ")) and label in line:
             yield float(line.rpartition(" ")[2])
 
 

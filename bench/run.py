@@ -15,8 +15,10 @@ from pathlib import Path
 
 import connectors
 import crashes
+import detection
 import idle
 import scale
+import storms
 from figures import Figure, UnknownFigureError, chosen, merged, table
 from stage import say
 
@@ -27,6 +29,8 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (crashes.NAMES, crashes.measure),
     (scale.NAMES, scale.measure),
     (idle.NAMES, idle.measure),
+    (storms.NAMES, storms.measure),
+    (detection.NAMES, detection.measure),
 )
 
 

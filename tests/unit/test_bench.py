@@ -3,25 +3,34 @@
 import importlib.util
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watchbell.api.enums import CrashKind, IncidentKind
+from watchbell.api.meta import parse
+from watchbell.api.policy import CollectorPolicy
+from watchbell.collectors.crash import detect
+from watchbell.collectors.pod import Pod
+from watchbell.collectors.rules import CrashRules
+
 PATH = Path(__file__).resolve().parents[2] / "bench" / "figures.py"
 
 
-def _load():
-    # The bench is a program and no package; only this module of it is imported by anybody else.
-    spec = importlib.util.spec_from_file_location("bench_figures", PATH)
+def _load(name):
+    # The bench is a program and no package; only these modules of it are imported by anybody else.
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", PATH.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_figures"] = module
+    sys.modules[f"bench_{name}"] = module
     spec.loader.exec_module(module)
     return module
 
 
-figures = _load()
+figures, objects = _load("figures"), _load("objects")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,50 @@ def test_the_committed_results_are_whole():
         goal = figures.GOALS[one["name"]]
         assert (one["unit"], one["goal"]) == (goal.unit, goal.at_most)
         assert one["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "at_most"),
+    [
+        ("storm_1000_s", "s", 2.5),
+        ("storm_1000_grouped_s", "s", 1),
+        ("api_writes_per_alert", "writes", 3),
+        ("rss_after_storm_ratio", "of before", 1.2),
+        ("detect_us_per_event", "µs", 50),
+    ],
+)
+def test_a_storm_and_detection_have_goals(name, unit, at_most):
+    assert figures.GOALS[name] == figures.Goal(unit, at_most)
+
+
+@pytest.mark.parametrize(
+    ("body", "wait_s", "max_incidents"),
+    [(objects.policy("alerts"), 0.0, 1), (objects.grouping_policy("alerts", 3), 3.0, 50)],
+    ids=["a mail for each incident", "grouped"],
+)
+def test_the_policies_of_the_bench_say_how_incidents_become_mails_and_leave_every_detector_on(
+    body, wait_s, max_incidents
+):
+    policy = parse(CollectorPolicy, body | {"metadata": {"name": "collectors", "namespace": "apps", "uid": "u"}})
+    assert isinstance(policy, CollectorPolicy)
+    spec = policy.spec
+    assert (spec.grouping.wait_seconds, spec.grouping.max_incidents_per_message) == (wait_s, max_incidents)
+    assert set(spec.crash.kinds) == set(CrashKind)
+
+
+def test_a_crash_of_the_bench_is_one_that_is_found():
+    finished = "2026-11-20T12:30:00Z"
+    well, crashed = _pod(objects.running()), _pod(objects.crashed(1, finished))
+    rules = CrashRules(frozenset(IncidentKind))
+    now = datetime(2026, 11, 20, 12, 30, 1, tzinfo=UTC)
+    assert [str(finding.kind) for finding in detect(well, crashed, rules, now).findings]
+    assert detect(well, well, rules, now).findings == ()
+
+
+def _pod(status):
+    body = objects.pod("fleet-0001") | {"status": status}
+    body["metadata"] |= {"uid": "u", "namespace": "apps"}
+    return msgspec.json.decode(msgspec.json.encode(body), type=Pod)
 
 
 def _crash(value, peer=None):
