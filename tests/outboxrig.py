@@ -14,6 +14,7 @@ from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.mail.address import Mailbox
 from watchbell.outbox.journal import JOURNAL_NAME, LINES
+from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
@@ -88,7 +89,15 @@ class _Dead:
 class Desk:
     """An outbox under test and what it works with."""
 
-    def __init__(self, client: Client, namespace: str, outlets: Outlets, lead: Any = at_once, **options: Any) -> None:
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        outlets: Outlets,
+        lead: Any = at_once,
+        minter: Minter = NO_MINTER,
+        **options: Any,
+    ) -> None:
         self.client = client
         self.namespace = namespace
         self.outlets = outlets
@@ -103,6 +112,7 @@ class Desk:
             fence=lambda _: self.is_leader,
             lead=lead,
             settings=replace(settings, **options),
+            minter=minter,
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,7 +27,8 @@ from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
 from watchbell.outbox.envelope import Batch, batch_of
 from watchbell.outbox.journal import Accepted, Entry, Journal
-from watchbell.outbox.letter import Flaw, Letter, compose, read
+from watchbell.outbox.letter import Flaw, Letter, compose, filled, read
+from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource, Unavailable
 from watchbell.outbox.progress import Progress
@@ -79,6 +80,7 @@ class Desk:
     pause_s: float = 1.0
     round_s: float = 1.0
     on_limit: Callable[[ConnectorKey, int], None] = lambda _lane, _connections: None
+    minter: Minter = NO_MINTER
 
 
 @dataclass(slots=True)
@@ -166,7 +168,7 @@ class Courier:
             slot.progress = slot.written = progress_of(slot.note.status, len(letter.recipients), resend_after_s)
         rules = Rules(letter.deadline, letter.on_uncertain, self._desk.schedule)
         over = overdue(slot.progress, rules, self._desk.now())
-        return over or await self._compose(slot, slot.progress, letter, rules)
+        return over or await self._compose(slot, slot.progress, letter, rules, body)
 
     async def _fetch(self, slot: Slot) -> dict[str, Any] | None:
         """The message as it stands. What was finished meanwhile, by whoever, is not sent: the informer may lag, this read does not."""
@@ -181,13 +183,33 @@ class Courier:
             slot.learn(note)
         return body
 
-    async def _compose(self, slot: Slot, progress: Progress, letter: Letter, rules: Rules) -> _Sending | Outcome:
+    async def _minted(self, progress: Progress, letter: Letter, rules: Rules, body: dict[str, Any]) -> Letter | Settled:
+        """The letter with a text that may stand nowhere, made now."""
+        desk = self._desk
+        made = await desk.minter.mint(body)
+        if isinstance(made, Flaw):
+            return rejected(progress, Reason.INVALID_MESSAGE, str(made))
+        if isinstance(made, Unavailable):
+            held = settle(progress, Held(made.reason, made.message), rules, desk.now(), desk.chance())
+            # What is missing is no connector, whose change would bring it forward, and such mail has only minutes.
+            soon = desk.now() + timedelta(seconds=desk.pause_s * 10)
+            return replace(held, due=min(held.due, soon)) if held.due is not None else held
+        return filled(letter, made)
+
+    async def _compose(
+        self, slot: Slot, progress: Progress, letter: Letter, rules: Rules, body: dict[str, Any]
+    ) -> _Sending | Outcome:
         desk = self._desk
         outlet = await desk.outlets.outlet(letter.namespace, letter.connector, letter.use)
         if isinstance(outlet, Unavailable):
             if outlet.is_unjudged:
                 return Stopped(desk.pause_s * 10, is_held=True)
             return settle(progress, Held(outlet.reason, outlet.message), rules, desk.now(), desk.chance())
+        if letter.is_minted:
+            minted = await self._minted(progress, letter, rules, body)
+            if isinstance(minted, Settled):
+                return minted
+            letter = minted
         composed = compose(letter, outlet, slot.message_id, desk.cluster_name)
         if isinstance(composed, Flaw):
             if composed.is_of_connector:

@@ -5,11 +5,11 @@ message is found here, with the field's path, before any connection is opened.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from watchbell.api.enums import OnUncertain, Priority, Use
+from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority, Use
 from watchbell.api.message import EmailMessage
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
@@ -22,11 +22,17 @@ from watchbell.outbox.outlet import ConnectorRef, Outlet
 from watchbell.outbox.retry import deadline
 
 _INCIDENT = "CollectorIncident"
+_RECOVERY = "AccountRecovery"
+MINTED = frozenset({BuiltinTemplate.PASSWORD_RESET, BuiltinTemplate.RECOVERY_CODES})
+"""Templates of mails that may stand nowhere: their text is made when they are sent (`minting`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message, checked. `recipients` are in the order to, cc, bcc: their positions are the indexes of `recipientResults`."""
+    """One message, checked. `recipients` are in the order to, cc, bcc: their positions are the indexes of `recipientResults`.
+
+    `is_minted`: text and HTML are still to be made, since they may stand nowhere.
+    """
 
     uid: str
     namespace: str
@@ -45,6 +51,7 @@ class Letter:
     html: str
     thread: str
     attachments: tuple[Attachment, ...] = ()
+    is_minted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,13 @@ def _letter(
             *content.attachments,
             *(Attachment(item.filename, item.content_type, item.text) for item in spec.attachments),
         ),
+        is_minted=_is_minted(parsed),
     )
+
+
+def filled(letter: Letter, made: Rendered) -> Letter:
+    """The letter with the text that was made for it."""
+    return replace(letter, text=made.text, html=made.html, is_minted=False)
 
 
 def _content(parsed: EmailMessage) -> Rendered | Flaw:
@@ -132,6 +145,8 @@ def _content(parsed: EmailMessage) -> Rendered | Flaw:
         return Rendered(spec.subject or "", spec.body.text or "", spec.body.html or "")
     if spec.template_ref is None:
         return Flaw("spec.body", "is missing, and so is templateRef")
+    if _is_minted(parsed):
+        return Rendered(spec.subject or "", "", "")
     facts = next((item.value for item in spec.parameters if item.name == FACTS), None)
     if facts is None:
         return Flaw(
@@ -141,13 +156,23 @@ def _content(parsed: EmailMessage) -> Rendered | Flaw:
     return rendered if isinstance(rendered, Rendered) else Flaw(f"spec.parameters[{FACTS}]", rendered)
 
 
+def _is_minted(parsed: EmailMessage) -> bool:
+    return parsed.spec.template_ref is not None and parsed.spec.template_ref.builtin in MINTED
+
+
 def _use(parsed: EmailMessage) -> Use:
-    """An alert is what an incident owns; everything else is a user's message."""
-    owners = parsed.metadata.owner_references or ()
-    is_alert = any(
-        owner.kind == _INCIDENT and owner.api_version == API_VERSION and owner.controller for owner in owners
-    )
-    return Use.ALERT if is_alert else Use.MESSAGE
+    """An alert is what an incident owns, account mail what an AccountRecovery has made; everything else is a user's message.
+
+    Users may write any owner into a message. As account mail that gains them nothing: such a message goes out only if its AccountRecovery wants it.
+    """
+    owners = {
+        owner.kind
+        for owner in parsed.metadata.owner_references or ()
+        if owner.api_version == API_VERSION and owner.controller
+    }
+    if _is_minted(parsed):
+        return Use.RECOVERY if _RECOVERY in owners else Use.MESSAGE
+    return Use.ALERT if _INCIDENT in owners else Use.MESSAGE
 
 
 def _mailboxes(field: str, texts: tuple[str, ...] | None) -> tuple[Mailbox, ...] | Flaw:

@@ -27,6 +27,7 @@ from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
 from watchbell.outbox.journal import Entry, Journal
 from watchbell.outbox.ledger import Ledger, Written
+from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
 from watchbell.outbox.queue import Slot, WorkingSet
@@ -92,6 +93,7 @@ class Outbox:
         now: Callable[[], datetime] = _utc_now,
         chance: Callable[[], float] = random.random,
         settings: OutboxSettings = OutboxSettings(),
+        minter: Minter = NO_MINTER,
     ) -> None:
         self._client = client
         self._fence = fence
@@ -120,6 +122,7 @@ class Outbox:
             settings.cluster_name,
             settings.pause_s,
             on_limit=self._widen,
+            minter=minter,
         )
         self._courier = Courier(self._desk)
         self._informers = [self._informer(name) for name in settings.namespaces or (None,)]
