@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -36,10 +36,11 @@ class Commander:
         self.kubeconfig = folder / f"{user}.kubeconfig"
         self.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(plane, namespace, user)))
 
-    def __call__(self, *words: str, output: int = subprocess.PIPE) -> Said:
+    def __call__(self, *words: str, output: int = subprocess.PIPE, source: IO[bytes] | None = None) -> Said:
         done = subprocess.run(
             [sys.executable, "-m", "watchbell", *words],
             env=os.environ | {"KUBECONFIG": str(self.kubeconfig)},
+            stdin=source,
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchbell import __version__
-from watchbell.cli.options import OneSentenceParser, add_access, add_baseline, add_incident, add_silence, add_template
+from watchbell.cli.options import (
+    OneSentenceParser,
+    add_access,
+    add_account,
+    add_baseline,
+    add_incident,
+    add_silence,
+    add_template,
+)
 from watchbell.settings import SettingError, add_options, read_settings
 
 PLUGIN_PREFIX = "kubectl-"
@@ -34,6 +42,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_incident(verbs)
     add_baseline(verbs)
     add_template(verbs)
+    add_account(verbs)
     verbs.add_parser("version", help="print the version")
     return root
 
@@ -80,6 +89,10 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import template  # noqa: PLC0415 - see above
 
             return template.do(flags)
+        case "verify-token" | "verify-code":
+            from watchbell.cli import account  # noqa: PLC0415 - see above
+
+            return account.do(flags)
         case "run":
             return _run(flags)
         case _:

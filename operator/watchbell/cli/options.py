@@ -128,6 +128,27 @@ def add_template(verbs: "Verbs") -> None:
     )
 
 
+def add_account(verbs: "Verbs") -> None:
+    """`verify-token` and `verify-code`."""
+    text = "check the token of a reset link; exit code 0 it is good, 1 it is not"
+    token = verbs.add_parser("verify-token", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(token)
+    token.add_argument("value", metavar="TOKEN", help="the token (- = standard input)")
+    keys = token.add_mutually_exclusive_group(required=True)
+    keys.add_argument("--key-file", default=None, metavar="PATH", help="the key, or a folder with a file for each key")
+    keys.add_argument("--secret", default=None, metavar="NAME", help="the Secret with the signing keys")
+    token.add_argument("--audience", default=None, metavar="URL", help="the application: https://app.example.com")
+    token.add_argument("--issuer", default=None, metavar="TEXT", help="who signed: watchbell/NAMESPACE")
+    token.add_argument("--purpose", default="password-reset", metavar="TEXT", help="what for (default password-reset)")
+    text = "check a recovery code; exit code 0 it is one of them, 1 it is not"
+    code = verbs.add_parser("verify-code", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(code)
+    code.add_argument("value", metavar="CODE", help="the code (- = standard input)")
+    hashes = code.add_mutually_exclusive_group(required=True)
+    hashes.add_argument("--hash-file", default=None, metavar="FILE", help="the hashes, one a line")
+    hashes.add_argument("--secret", default=None, metavar="NAME", help="the Secret with the hashes")
+
+
 def _group(verbs: "Verbs", name: str, text: str) -> "Verbs":
     parser = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     return parser.add_subparsers(dest="action", required=True, metavar="VERB")
