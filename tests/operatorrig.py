@@ -44,16 +44,20 @@ KINDS = {
     "CollectorPolicy": custom("collectorpolicies"),
     "CollectorIncident": custom("collectorincidents"),
     "EmailMessage": custom("emailmessages"),
+    "AlertSilence": custom("alertsilences"),
+    "EmailTemplate": custom("emailtemplates"),
 }
 
 
 RESEND_AFTER_S = 1.0
 IMPATIENT = (
     "import sys; from watchbell.connectors import rotation; rotation.ROUND_S = 2.0; from watchbell.outbox.retry import DEFAULT_SCHEDULE as schedule; "
+    "from watchbell.collectors import node; node.NEW_NODE_S = 0.0; "
     f"object.__setattr__(schedule, 'resend_after_s', {RESEND_AFTER_S}); "
     "from watchbell.cli.main import main; sys.exit(main())"
 )
-"""The same program, but a lost final reply is waited for one second instead of ten minutes, and all Secrets are looked at within two seconds."""
+"""The same program, but a lost final reply is waited for one second instead of ten minutes, all Secrets are looked at within two seconds, and a node
+that was just made counts as one that was up for long."""
 
 
 class Operator:
@@ -221,9 +225,13 @@ class World:
 
     # --- what a kubelet writes
 
-    async def pod(self, name: str, *, owner: str = "gateway", namespace: str = "", **metadata: Any) -> dict[str, Any]:
+    async def pod(
+        self, name: str, *, owner: str = "gateway", namespace: str = "", node: str = "", **metadata: Any
+    ) -> dict[str, Any]:
         where = namespace or self.namespace
-        await self.client.create(PODS, pod_body(name, where, owner, **metadata), where)
+        body = pod_body(name, where, owner, **metadata)
+        body["spec"] |= {"nodeName": node} if node else {}
+        await self.client.create(PODS, body, where)
         return await self.tell(name, container(), namespace=where)
 
     async def tell(self, name: str, *containers: dict[str, Any], namespace: str = "") -> dict[str, Any]:
