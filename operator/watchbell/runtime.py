@@ -20,6 +20,9 @@ from typing import Any
 import kopf
 
 from watchbell import __version__, metrics
+from watchbell.accounts.minter import AccountMinter
+from watchbell.accounts.reconcile import AccountParts, Accounts
+from watchbell.accounts.vault import Vault
 from watchbell.api.enums import ConnectorKind
 from watchbell.api.names import GROUP
 from watchbell.audit import Audit, Subject
@@ -100,7 +103,9 @@ class Runtime:
         parts = self._build_parts(egress)
         self.connectors = Connectors(parts)
         self.trials = Trials(parts, self.connectors)
+        self._vault = Vault(client, settings.cluster_resource_namespace)
         self.outbox = self._build_outbox(identity)
+        self.accounts = self._build_accounts()
         self.templates = self._build_templates()
         self.collectors = self._build_collectors()
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
@@ -156,7 +161,21 @@ class Runtime:
                 send_workers=settings.send_workers,
                 cluster_name=settings.cluster_name,
             ),
+            minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
         )
+
+    def _build_accounts(self) -> Accounts:
+        parts = AccountParts(
+            client=self._client,
+            vault=self._vault,
+            sink=self.outbox,
+            recorder=self._recorder,
+            namespaces=self._settings.watch_namespaces,
+            leading=self._leads.is_set,
+            now=utc_now,
+            clock=time.monotonic,
+        )
+        return Accounts(parts)
 
     def _build_templates(self) -> Templates:
         return Templates(
@@ -200,6 +219,7 @@ class Runtime:
         self.connectors.lead()
         self.trials.lead()
         self.templates.lead()
+        self.accounts.lead()
         self.collectors.leadership_changed()
 
     def _lost(self) -> None:
@@ -266,6 +286,7 @@ class Runtime:
             ("trials", self.trials.run()),
             ("outbox", self.outbox.run()),
             ("templates", self.templates.run()),
+            ("accounts", self.accounts.run()),
             ("collectors", self.collectors.run()),
             ("audit", self._list_and_audit()),
         ]

@@ -35,6 +35,7 @@ NAMESPACED = (
     "collectorincidents",
     "alertsilences",
     "emailtemplates",
+    "accountrecoveries",
 )
 RULES_TOLD = 6
 INTERRUPTED = 130

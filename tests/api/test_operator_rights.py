@@ -16,13 +16,14 @@ OURS = (
     "collectorincidents",
     "alertsilences",
     "emailtemplates",
+    "accountrecoveries",
 )
 WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
 EVERYWHERE = (
     ("watchbell.dev", OURS, ("get", "list", "watch")),
     ("watchbell.dev", tuple(f"{kind}/status" for kind in OURS), ("patch",)),
     ("watchbell.dev", ("emailmessages", "collectorincidents"), ("create",)),
-    ("watchbell.dev", ("emailmessages", "collectorincidents", "smtptests"), ("delete",)),
+    ("watchbell.dev", ("emailmessages", "collectorincidents", "smtptests", "accountrecoveries"), ("delete",)),
     ("", ("pods", "nodes"), ("list", "watch")),
     ("apps", WORKLOADS, ("get", "list", "watch")),
     ("batch", ("jobs",), ("get", "list", "watch")),
