@@ -194,6 +194,8 @@ def _wire(mailbox: Mailbox) -> WireAddress:
 
 def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name: str = "") -> Composed | Flaw:
     """The bytes for this connector. A Message-ID that was used before stays, even if the connector's From has changed since."""
+    if letter.is_minted:
+        raise ValueError("a letter cannot go out before its text was made")
     mail_from = wire_address(outlet.sender.address)
     if isinstance(mail_from, AddressProblem):
         return Flaw("spec.from.address", mail_from.message, is_of_connector=True)
