@@ -125,11 +125,13 @@ class Place:
         self.rest.merge(f"{self.core}/configmaps/{name}", {"data": {"relay.yaml": text}})
 
     def make_policy(self, **spec: Any) -> Policy:
+        return read_policy(self.make_policy_body(**spec))
+
+    def make_policy_body(self, **spec: Any) -> Body:
         spec = {"drift": {"pendingSeconds": 0}} | spec
-        made = self.rest.post(
+        return self.rest.post(
             f"{OURS}/{self.namespace}/collectorpolicies", policy_body(namespace=self.namespace, **spec)
         )
-        return read_policy(made)
 
 
 def lean_collector(**fields: Any) -> Body:

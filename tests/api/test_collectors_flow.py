@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from collectorrig import OURS, Site, component, condition, container, ended, looping, mail_of, running_state, until
+from driftwatch import Place
 from kuberig import client_of
 from podrig import pod_body
 from watchbell.api.names import ANNOTATION_ACKNOWLEDGED_BY, ANNOTATION_INCIDENTS
@@ -139,6 +140,27 @@ async def test_inhibition_what_a_crash_explains_is_shown_and_told_only_when_it_s
         site.remove_pod("gateway-a")
         await until(lambda: tellings(running.outbox.bodies).count("Fired") == 2, "now it stands alone")
     assert any("not ready" in mail_of(body).subject.lower() for body in running.outbox.bodies)
+
+
+async def test_the_mail_of_the_end_says_what_changed_also_when_it_waited_for_company(control_plane, site):
+    place = Place(site.rest, site.namespace)
+    place.make_pod("gateway-a", place.make_owner("DaemonSet"))
+    policy = place.make_policy_body(grouping={"waitSeconds": 1, "resolveAfterSeconds": 0}, drift={"checks": []})
+    async with client_of(control_plane) as client, component(client, site.namespace) as running:
+        running.collectors.policy_changed(policy)
+        await until(lambda: running.collectors.matched_pods == 1, "the pod is seen")
+        crash = ended(now())
+        place.tell_pod("gateway-a", state=crash, ready=False)
+        await until(lambda: running.outbox.bodies, "the crash is told")
+        fixed = {"containers": [{"name": "collector", "image": "otel/fixed:2"}]}
+        site.rest.merge(place.path("DaemonSet", "gateway"), {"spec": {"template": {"spec": fixed}}})
+        place.settle("DaemonSet")
+        place.tell_pod("gateway-a", lastState=crash, restartCount=1, state=running_state(now()))
+        await until(lambda: len(running.outbox.bodies) == 2, "the end is told")
+    said = mail_of(running.outbox.bodies[1]).text
+    assert "runs again" in said
+    assert "What changed meanwhile" in said
+    assert "→ otel/fixed:2" in said
 
 
 async def test_severity_that_rises_is_told_at_once_and_in_the_same_thread(control_plane, site):

@@ -66,7 +66,7 @@ class Desk:
     def __init__(self, around: Surroundings, teller: Teller, clues: Clues) -> None:
         self._around, self._teller, self._clues = around, teller, clues
         self.statuses = Statuses(around)
-        self.mailroom = Mailroom(around, teller, self.statuses, self._finish)
+        self.mailroom = Mailroom(around, teller, self.statuses, self._prepare, self._finish)
 
     async def work(self, fingerprint: str) -> float | None:
         """Everything that is due for one case now; the seconds until something is due again."""
@@ -228,17 +228,22 @@ class Desk:
     async def _tell(self, case: Case, policy: Policy) -> Decision | None:
         if case.is_intent_due and not await self.statuses.write(case):
             return None
+        await self._prepare(case, policy)
         pending = case.incident.pending
         if pending is None:
             return None
-        if pending.transition is Transition.RESOLVED:
-            self._clues.note_changes(case)
-        elif case.log_lines is None:
-            await self._clues.gather(case, policy)
         if not await self._teller.tell(case, policy, pending):
             return Decision(Step.REST, rest=Rest.RECIPIENTS_NOT_FOUND, again_in_s=NO_RECIPIENTS_POLL_S)
         self._finish(case)
         return None
+
+    async def _prepare(self, case: Case, policy: Policy) -> None:
+        """What a mail about this one incident says besides: of its end what changed meanwhile, else what is still there to understand it."""
+        pending = case.incident.pending
+        if pending is not None and pending.transition is Transition.RESOLVED:
+            self._clues.note_changes(case)
+        elif pending is not None and case.log_lines is None:
+            await self._clues.gather(case, policy)
 
     def _finish(self, case: Case) -> None:
         """The pending telling is in the outbox."""

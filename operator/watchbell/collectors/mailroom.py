@@ -9,7 +9,7 @@ takes.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -45,12 +45,18 @@ class _Room:
 
 
 class Mailroom:
-    """See the module's text. `finish(case)` hears of each telling that is in the outbox."""
+    """See the module's text. `prepare` gathers what a mail about one incident says; `finish` hears of each telling that is in the outbox."""
 
     def __init__(
-        self, around: Surroundings, teller: Teller, statuses: Statuses, finish: Callable[[Case], None]
+        self,
+        around: Surroundings,
+        teller: Teller,
+        statuses: Statuses,
+        prepare: Callable[[Case, Policy], Awaitable[None]],
+        finish: Callable[[Case], None],
     ) -> None:
-        self._around, self._teller, self._statuses, self._finish = around, teller, statuses, finish
+        self._around, self._teller, self._statuses = around, teller, statuses
+        self._prepare, self._finish = prepare, finish
         self._rooms: dict[PolicyKey, _Room] = {}
         self._queue: WorkQueue[PolicyKey] = WorkQueue(self._work, workers=WORKERS, name="mails", clock=around.clock)
 
@@ -206,6 +212,7 @@ class Mailroom:
             silence = self._around.silences.find(policy.key[0], batch.silence) if batch.silence else None
             is_told = await self._teller.tell_together(cases, policy, batch, silence)
         else:
+            await self._prepare(cases[0], policy)
             pending = cases[0].incident.pending
             is_told = pending is None or await self._teller.tell(cases[0], policy, pending)
         for case in cases:
