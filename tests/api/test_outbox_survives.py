@@ -16,7 +16,7 @@ from outboxrig import MESSAGES, Desk, Outlets, by_uid, condition, desk, message,
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.kube.client import CONFIGMAPS
 from watchbell.kube.errors import NotFound
-from watchbell.outbox.journal import HOLDER, JOURNAL_NAME, Entry, Journal
+from watchbell.outbox.journal import HOLDER, JOURNAL_NAME, Accepted, Entry, Journal
 from watchbell.smtp.model import Timeouts
 
 ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")
@@ -405,3 +405,33 @@ async def test_a_relay_that_hangs_does_not_hold_up_another_connectors_mail(contr
             assert condition(status)["status"] == "True"
             await until(lambda: dead.connections == 6)
     assert dead.connections == 6
+
+
+async def test_of_mails_that_one_sender_had_in_hand_only_the_one_whose_turn_it_was_is_in_doubt(client, namespace):
+    async with mail_server() as server:
+        first = Desk(client, namespace, Outlets(outlet(server.port)))
+        first.start()
+        await first.send(message("warm"))
+        await first.finished("warm")
+        await first.kill()
+        entries = []
+        for place in range(3):
+            made = await client.create(MESSAGES, message(f"p{place}"), namespace)
+            uid = made["metadata"]["uid"]
+            one = Entry(
+                uid, namespace, f"p{place}", 1, datetime.now(UTC), (0,), "<a@b.example>", party="7", place=place
+            )
+            entries.append(
+                one if place else msgspec.structs.replace(one, accepted=Accepted("250 OK", ((250, "2.0.0"),)))
+            )
+        lines = "\n".join(msgspec.json.encode(one).decode() for one in entries)
+        await client.patch(CONFIGMAPS, JOURNAL_NAME, {"data": {"entries": lines}}, namespace)
+        second = Desk(client, namespace, Outlets(outlet(server.port)))
+        second.start()
+        await second.finished("p2")
+        await second.finished("p0")
+        status = (await second.read("p1"))["status"]
+        assert status["recipientResults"][0]["result"] == "Uncertain"
+        await second.kill()
+    subjects = [re.search(rb"Subject: (.*)\r\n", raw)[1] for _, _, raw in server.inbox.messages]
+    assert subjects == [b"About warm", b"About p2"]

@@ -4,8 +4,9 @@ Before it: the queue gave a sender one slot, or several of one lane. After it: t
 a message is checked and built before anything is opened; the journal entry is on its way while MAIL, RCPT and DATA are said and must stand before
 the first byte of the body; the lease is asked before MAIL and again before the body. What happens after that is known, or counts as unknown.
 
-Several messages go one after the other over one session, and their journal entries are one write. None waits longer than `round_s` for those
-before it: then it goes back into the queue, and its entry with it.
+Several messages go one after the other over one session, and their journal entries are one write. Before the next body goes out it stands in the
+journal that the one before was taken, so a process that dies leaves at most one mail a connection in doubt; where one was not taken, those behind it
+go back into the queue. None waits longer than `round_s` for those before it.
 """
 
 import asyncio
@@ -14,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
 
 from watchbell import metrics
-from watchbell.api.enums import OnUncertain
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
@@ -97,14 +98,17 @@ class _Sending:
     entered: asyncio.Task[bool] | None = None
     is_stopped: bool = False
     is_body_out: bool = False
+    is_taken: bool = False
 
 
 @dataclass(slots=True)
 class _Round:
-    """Messages that go one after the other; `lent` is the session that the one before left in good order."""
+    """Messages that go one after the other; `lent` is the session that the one before left in good order, `has_taken` that there was one."""
 
+    name: str
     waiting: deque[_Sending] = field(default_factory=deque)
     lent: Lent | None = None
+    has_taken: bool = False
 
 
 class Courier:
@@ -112,15 +116,17 @@ class Courier:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._rounds = count(1)
 
     async def attempt(self, slots: Sequence[Slot], done: OnOutcome) -> None:
         """Try messages of one lane now. Whatever goes wrong is in what `done` is told; where a message stands is changed there."""
-        batch = _Round()
+        batch = _Round(str(next(self._rounds)))
         timer = asyncio.get_running_loop().call_later(self._desk.round_s, self._put_back, batch, done)
         try:
             for slot in slots:
                 made = await self._guarded(slot, self._prepare(slot))
                 if isinstance(made, _Sending):
+                    made.entry = msgspec.structs.replace(made.entry, party=batch.name, place=len(batch.waiting))
                     batch.waiting.append(made)
                 else:
                     done(slot, made)
@@ -129,12 +135,14 @@ class Courier:
                 with metrics.SEND_SECONDS.time():
                     outcome = await self._guarded(sending.slot, self._carry_out(sending, batch))
                 done(sending.slot, outcome)
+                if not sending.is_taken:
+                    self._put_back(batch, done)
         finally:
             timer.cancel()
             self._end(batch)
 
     def _put_back(self, batch: _Round, done: OnOutcome) -> None:
-        """The relay is slow: what has not begun goes to whoever has a connection."""
+        """The relay is slow, or took one of them not: what has not begun goes to whoever has a connection."""
         while batch.waiting:
             done(batch.waiting.popleft().slot, Stopped(0.0))
 
@@ -246,6 +254,7 @@ class Courier:
         settled = settle(sending.progress, tried, sending.rules, desk.now(), desk.chance())
         if settled.verdict.status == "True" and tried.fault is None:
             desk.journal.accept(_accepted(sending.entry, tried))
+            sending.is_taken = batch.has_taken = True
         return settled
 
     async def _send(self, sending: _Sending, batch: _Round) -> Tried | None:
@@ -273,12 +282,8 @@ class Courier:
         return await connections.borrow(sending.outlet.relay, fresh=fresh)
 
     def _enter(self, sending: _Sending, batch: _Round) -> None:
-        """The entries of this message and of those that follow it, in one write.
-
-        What was entered and never begun counts as uncertain for a successor, and goes out ten minutes later: not for mail that then counts as sent.
-        """
-        ahead = (one for one in batch.waiting if one.rules.on_uncertain is not OnUncertain.ASSUME_SENT)
-        for one in (sending, *ahead):
+        """The entries of this message and of those that follow it, in one write."""
+        for one in (sending, *batch.waiting):
             if one.entered is None:
                 entering = self._desk.journal.enter(one.entry)
                 one.entered = asyncio.get_running_loop().create_task(entering, name="outbox-journal-entry")
@@ -293,7 +298,7 @@ class Courier:
             self._enter(sending, batch)
         try:
             report = await submit(
-                lent.session, sending.batch.envelope, sending.payload, lambda: self._may_send_body(sending)
+                lent.session, sending.batch.envelope, sending.payload, lambda: self._may_send_body(sending, batch)
             )
         except asyncio.CancelledError:
             if not sending.is_body_out:
@@ -309,9 +314,11 @@ class Courier:
             desk.connections.give_back(lent)
         return None if sending.is_stopped else report
 
-    async def _may_send_body(self, sending: _Sending) -> bool:
-        """The last gate: the journal holds the entry, and the lease outlives the send."""
+    async def _may_send_body(self, sending: _Sending, batch: _Round) -> bool:
+        """The last gate: the journal holds the entry, and that the one before it was taken; and the lease outlives the send."""
         is_entered = sending.entered is not None and await sending.entered
+        if is_entered and batch.has_taken:
+            is_entered = await self._desk.journal.stands()
         sending.is_body_out = is_entered and self._desk.fence(self._desk.margin_s)
         sending.is_stopped = not sending.is_body_out
         return sending.is_body_out

@@ -13,7 +13,7 @@ name in it has lost, and sends no more.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +44,10 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message whose body may be on the wire: attempt number `attempt`, for the recipients at these indexes."""
+    """One message whose body may be on the wire: attempt number `attempt`, for the recipients at these indexes.
+
+    Those of one `party` go one after the other, by `place`, each only when it stands here that the one before was taken.
+    """
 
     uid: str
     namespace: str
@@ -54,6 +57,19 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     indexes: tuple[int, ...]
     message_id: str
     accepted: Accepted | None = None
+    party: str = ""
+    place: int = 0
+
+
+def doubtful(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Of what a process left behind, the messages that may be out and are not known to be: of each party the first that was not taken."""
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.accepted is None:
+            party = entry.party or f"alone:{entry.uid}"
+            if party not in first or entry.place < first[party].place:
+                first[party] = entry
+    return tuple(first.values())
 
 
 class Journal:
@@ -137,10 +153,7 @@ class Journal:
         if self.is_lost or is_full or not self._version:
             return False
         self._keep(entry.uid, msgspec.json.encode(entry).decode())
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._start_writer()
-        return await waiter
+        return await self.stands()
 
     def accept(self, entry: Entry) -> None:
         """The server took this message, which was `enter`ed: it goes into the next write, or one of its own soon."""
@@ -150,6 +163,15 @@ class Journal:
         self._unsaid.add(entry.uid)
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(_ACCEPTED_FLUSH_S, self._on_soon)
+
+    async def stands(self) -> bool:
+        """Write all that was told so far. True = it stands in the cluster."""
+        if self.is_lost or not self._version:
+            return False
+        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._start_writer()
+        return await waiter
 
     def forget(self, uid: str) -> None:
         """The result is written. The entry leaves with the next write, or after a second of quiet."""

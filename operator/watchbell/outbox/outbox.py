@@ -25,7 +25,7 @@ from watchbell.outbox.connections import KEEPING, Connections, Keeping
 from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
 from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
-from watchbell.outbox.journal import Entry, Journal
+from watchbell.outbox.journal import Entry, Journal, doubtful
 from watchbell.outbox.ledger import Ledger, Written
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import Note, note_of
@@ -209,11 +209,15 @@ class Outbox:
     async def _take_over(self, group: asyncio.TaskGroup) -> None:
         """Nothing is sent before every mail is settled that an earlier process left under way. What it knew to be out only waits for its result."""
         entries = await self._until_done(self._journal.open)
+        in_doubt = doubtful(entries)
+        for entry in in_doubt:
+            await self._until_done(partial(self._inherit, entry))
+        known = {entry.uid for entry in in_doubt}
         for entry in entries:
-            if entry.accepted is None:
-                await self._until_done(partial(self._inherit, entry))
-            else:
+            if entry.accepted is not None:
                 self._workset.remove(entry.uid)
+            elif entry.uid not in known:
+                self._journal.forget(entry.uid)  # its turn had not come
         taken = [entry for entry in entries if entry.accepted is not None]
         group.create_task(self._inherit_all(taken), name="outbox-inherited")
 
