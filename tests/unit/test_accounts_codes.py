@@ -1,6 +1,8 @@
 """Recovery codes: the same each time, unlike for others, read as people type them, and hashed."""
 
 import hashlib
+import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -113,3 +115,12 @@ def test_no_text_breaks_the_reading_of_codes_and_hashes(text):
     plain = normal(text)
     assert plain is None or set(plain) <= set(ALPHABET)
     assert not fits(CODES[0], text)
+
+
+def test_an_operator_without_account_mail_does_not_pay_for_it():
+    program = (
+        "import sys, watchbell.runtime; "
+        "print(sorted({'argon2', 'jwt', 'watchbell.accounts.tokens', 'watchbell.accounts.codes'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"

@@ -114,11 +114,18 @@ def test_a_message_that_says_anything_else_is_a_stranger(path, change):
     [
         ("metadata.name", {"name": "another"}),
         ("metadata.name", {"namespace": "another"}),
-        ("metadata.ownerReferences", {"ownerReferences": []}),
+        ("metadata.name", {"ownerReferences": []}),
         *(
-            ("metadata.ownerReferences", {"ownerReferences": [owner]})
+            (path, {"ownerReferences": [owner]})
             for right in [{"apiVersion": "watchbell.dev/v1alpha1", "kind": "AccountRecovery", "name": "reset-alice", "uid": UID, "controller": True}]
-            for owner in (right | {"uid": "another"}, right | {"controller": False}, right | {"kind": "Pod"}, right | {"apiVersion": "v1"})
+            for path, owner in (
+                ("metadata.ownerReferences", right | {"uid": UID[:8] + "-another"}),
+                ("metadata.name", right | {"uid": "another"}),
+                ("metadata.name", right | {"name": "../secrets/x"}),
+                ("metadata.name", right | {"controller": False}),
+                ("metadata.name", right | {"kind": "Pod"}),
+                ("metadata.name", right | {"apiVersion": "v1"}),
+            )
         ),
     ],
 )  # fmt: skip

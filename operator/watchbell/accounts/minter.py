@@ -47,11 +47,14 @@ class AccountMinter:
         return Unavailable(made.reason, made.message) if isinstance(made, Trouble) else made
 
     async def _recovery(self, message: Mapping[str, Any]) -> AccountRecovery | Flaw:
-        name = plans.owner_name(message)
-        if not name:
-            return Flaw(_OWNERS, "must name an AccountRecovery as controller: create one, and it makes its own message")
+        if not plans.has_own_name(message):
+            return Flaw(
+                _OWNERS, "is not that of an AccountRecovery's own message: create one, and it makes its message"
+            )
         try:
-            body = await self.vault.client.get(RECOVERIES, name, str(message["metadata"]["namespace"]))
+            body = await self.vault.client.get(
+                RECOVERIES, plans.owner_name(message), str(message["metadata"]["namespace"])
+            )
         except NotFound:
             return Flaw(_OWNERS, "its AccountRecovery is gone")
         recovery = parse(AccountRecovery, body)

@@ -48,7 +48,7 @@ def expires(recovery: AccountRecovery) -> datetime:
 
 def message_name(recovery: AccountRecovery) -> str:
     """The one EmailMessage of this very object."""
-    return _suffixed(recovery.metadata.name, f"-{recovery.metadata.uid[:8]}")
+    return _message_name(recovery.metadata.name, recovery.metadata.uid)
 
 
 def codes_name(recovery: AccountRecovery) -> str:
@@ -136,7 +136,7 @@ def address(link: RecoveryLink, token: str) -> str:
 def stranger(message: Mapping[str, Any], recovery: AccountRecovery) -> str:
     """Why this EmailMessage is not the one of `recovery`: the path and what is wrong there; empty if it is."""
     metadata, spec = message["metadata"], message.get("spec") or {}
-    if metadata.get("namespace") != recovery.metadata.namespace or metadata.get("name") != message_name(recovery):
+    if metadata.get("namespace") != recovery.metadata.namespace or not has_own_name(message):
         return "metadata.name: the message of an AccountRecovery has another name"
     if owner_uid(message) != recovery.metadata.uid:
         return "metadata.ownerReferences: its AccountRecovery is gone"
@@ -146,6 +146,12 @@ def stranger(message: Mapping[str, Any], recovery: AccountRecovery) -> str:
             return f"spec.{field}: is not what its AccountRecovery says"
     extra = sorted(field for field, value in spec.items() if value and field not in _MAY_BE_SET)
     return f"spec.{extra[0]}: may not be set for account mail" if extra else ""
+
+
+def has_own_name(message: Mapping[str, Any]) -> bool:
+    """Whether it is called as the message of the AccountRecovery that it says it belongs to. If not, nothing need be looked up."""
+    name = owner_name(message)
+    return bool(name) and message["metadata"].get("name") == _message_name(name, owner_uid(message))
 
 
 def owner_uid(body: Mapping[str, Any]) -> str:
@@ -191,6 +197,10 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {"kind": "SmtpConnector", **value} if "name" in value else dict(value)
     return value
+
+
+def _message_name(name: str, uid: str) -> str:
+    return _suffixed(name, f"-{uid[:8]}")
 
 
 def _suffixed(name: str, suffix: str) -> str:
