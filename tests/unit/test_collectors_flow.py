@@ -159,6 +159,40 @@ class TestHoldingBack:
             drift = finding(IncidentKind.DRIFT, pod="", differences=(Difference(check, "x", "a", "b"),))
             assert bool(load.hider(Case(opened(drift)))) is hidden
 
+    def test_inhibition_pods_that_never_get_ready_are_one_trouble_with_the_rollout_that_they_hold_up(self):
+        load = Caseload()
+        coverage = (Difference(DriftCheck.NODE_COVERAGE, "nodes", "a", "b"),)
+        drift = Case(opened(finding(IncidentKind.DRIFT, pod="", container="", differences=coverage)))
+        stuck = Case(opened(finding(IncidentKind.ROLLOUT_STUCK, pod="", container="")))
+        unready = Case(opened(finding(IncidentKind.NOT_READY, container="")))
+        for case in (drift, stuck, unready):
+            load.put(case)
+        assert load.hider(unready) == ""
+        assert load.hider(stuck) == load.hider(drift) == unready.incident.name
+        # Whoever was told goes on, and everybody else keeps quiet.
+        stuck.incident = told(stuck.incident)
+        assert (load.hider(stuck), load.hider(unready)) == ("", stuck.incident.name)
+        unready.incident = told(unready.incident)
+        assert (load.hider(unready), load.hider(stuck)) == ("", unready.incident.name)
+
+    def test_inhibition_a_lost_node_explains_why_its_pods_leave_it_uncovered_but_not_other_nodes(self):
+        load = Caseload()
+        coverage = (Difference(DriftCheck.NODE_COVERAGE, "nodes", "a", "b"),)
+        lost = finding(IncidentKind.NODE_LOST, pod="a-1", container="", owner=Owner(NODE_OWNER, "n-1"))
+        load.put(node := Case(opened(lost)))
+        for pods, hidden in ((("a-1",), True), (("a-1", "a-2"), False), ((), False)):
+            drift = Case(opened(finding(IncidentKind.DRIFT, pod="", container="", differences=coverage, pods=pods)))
+            assert load.hider(drift) == (node.incident.name if hidden else "")
+
+    def test_inhibition_nothing_is_hidden_from_those_who_do_not_hear_of_what_hides_it(self):
+        load = Caseload()
+        load.put(crash := Case(opened()))
+        load.put(unready := Case(opened(finding(IncidentKind.NOT_READY, container=""))))
+        route = {"name": "oncall", "to": ["a@example.com"]}
+        assert load.hider(unready, [Route.model_validate(route)]) == crash.incident.name
+        only = Route.model_validate(route | {"name": "readiness", "kinds": ["NotReady"]})
+        assert load.hider(unready, [Route.model_validate(route), only]) == ""
+
     @pytest.mark.parametrize(
         ("rest", "reason", "silenced"),
         [

@@ -4,24 +4,27 @@ Before: `reconcile` brings findings and what the API server knows. After: `desk`
 be built anew at any time from the objects and the pods.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from watchbell.api.enums import DriftCheck
+from watchbell.api.route import Route
 from watchbell.collectors.decisions import Rest
 from watchbell.collectors.findings import Finding
 from watchbell.collectors.folding import CHANGING, Outcome, fold
 from watchbell.collectors.incidents import RANKS, Family, Group, Incident, Past, group_of
 from watchbell.collectors.pod import Owner
 from watchbell.collectors.policies import Policy, PolicyKey
+from watchbell.collectors.routing import reaches_all
 from watchbell.collectors.rules import Severities
 
 DEFERRED_MAX = 200
 PARENTS = frozenset({Family.CRASH, Family.START, Family.SCHEDULING, Family.EVICTION})
 """Trouble that explains a roll-out that is stuck, pods that are not ready, and nodes without a collector."""
-CHILDREN = frozenset({Family.ROLLOUT, Family.READINESS})
+CHILDREN = (Family.READINESS, Family.ROLLOUT, Family.DRIFT)
+"""Trouble that may be the same seen from elsewhere, what says most first; of drift only nodes without a collector."""
 
 
 @dataclass(slots=True)
@@ -152,15 +155,41 @@ class Caseload:
         """The open cases of one policy."""
         return tuple(self.cases[fingerprint] for fingerprint in self._by_policy.get(policy, ()))
 
-    def hider(self, case: Case) -> str:
-        """The name of the open incident of the same workload that explains this one; empty if there is none."""
+    def hider(self, case: Case, routes: Sequence[Route] = ()) -> str:
+        """The name of the open incident that explains this one, and of which all hear who would hear of this one; empty if there is none.
+
+        Pods that are not ready, a roll-out that is stuck by them and nodes that they leave uncovered are one trouble: what people heard of first
+        goes on, else what says most is told.
+        """
         if not _is_child(case.incident):
             return ""
         for fingerprint in self.about(case.policy_key, case.incident.group.owner):
             other = self.cases[fingerprint].incident
-            if other.group.family in PARENTS and other.resolution is None:
+            if other.resolution is not None or fingerprint == case.fingerprint:
+                continue
+            if not reaches_all(routes, other, case.incident):
+                continue
+            if other.group.family in PARENTS or (_is_child(other) and _place(other) < _place(case.incident)):
                 return other.name
-        return ""
+        return self._lost_node(case, routes)
+
+    def _lost_node(self, case: Case, routes: Sequence[Route]) -> str:
+        """The incident of a lost node, if lost nodes have all the pods that leave nodes uncovered."""
+        pods = {name for name in case.incident.affected if name}
+        if case.incident.group.family is not Family.DRIFT or not pods:
+            return ""
+        name = ""
+        for other in (one.incident for one in self.of_policy(case.policy_key)):
+            is_open_node = other.group.family is Family.NODE and other.resolution is None
+            if is_open_node and pods & other.affected.keys() and reaches_all(routes, other, case.incident):
+                name, pods = name or other.name, pods - other.affected.keys()
+        return name if not pods else ""
+
+    def hidden_by(self, over: Case) -> tuple[str, ...]:
+        """The open cases that it may have hidden: they are to be asked again when it is over."""
+        if over.incident.group.family is Family.NODE:
+            return tuple(self._by_policy.get(over.policy_key, ()))
+        return self.about(over.policy_key, over.incident.group.owner)
 
     def clear(self) -> None:
         """Forgets all; somebody else leads now."""
@@ -175,3 +204,8 @@ def _is_child(incident: Incident) -> bool:
         checks = {difference.check for difference in incident.differences}
         return checks == {DriftCheck.NODE_COVERAGE}
     return incident.group.family in CHILDREN
+
+
+def _place(incident: Incident) -> tuple[bool, int]:
+    """Who of several is told: who was told already, then by what it says."""
+    return incident.told is None, CHILDREN.index(incident.group.family)

@@ -87,7 +87,7 @@ class Desk:
     async def _advance(self, fingerprint: str, case: Case, policy: Policy) -> float | None:
         around = self._around
         for _ in range(STEPS_MAX):
-            hold = self._hold(case)
+            hold = self._hold(case, policy)
             decision = await self._decided(case, policy, hold)
             if decision.step is Step.REST or not around.leading():
                 break
@@ -112,7 +112,7 @@ class Desk:
             return Decision(Step.REST, rest=Rest.LAST_MAIL_WAITS, again_in_s=WAITING_MAIL_POLL_S)
         return decision
 
-    def _hold(self, case: Case) -> Hold | None:
+    def _hold(self, case: Case, policy: Policy) -> Hold | None:
         """What keeps people from hearing of it; once one of them has heard, the others are told too."""
         incident, pending = case.incident, case.incident.pending
         if incident.is_under_way or (pending is not None and case.sent_of(pending.sequence)):
@@ -120,7 +120,7 @@ class Desk:
         muting = self._around.silences.muting(incident.group.namespace, facts_of(incident))
         if muting is not None:
             return Hold(Rest.SILENCED, muting.key[1], stamp(muting.end))
-        hider = self._around.load.hider(case)
+        hider = self._around.load.hider(case, policy.routes)
         return Hold(Rest.INHIBITED, hider) if hider else None
 
     def _rest(self, case: Case, rest: Rest | None, hold: Hold | None) -> None:
@@ -286,7 +286,7 @@ class Desk:
             self._emit(incident, "Normal", str(reason), "Resolve", f"{_workload(incident)}: {reason.doc}")
             log.info("incident resolved", extra=about(**_about(incident), reason=reason))
         self._around.on_change(case.policy_key)
-        for sibling in self._around.load.about(case.policy_key, incident.group.owner):
+        for sibling in self._around.load.hidden_by(case):
             self._around.requeue(sibling)
         if policy is not None:
             self._around.load.absorb(policy, case.deferred)

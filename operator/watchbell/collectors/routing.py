@@ -4,6 +4,7 @@ Before: a telling is due. After: `recipients` reads what a route names, `telling
 """
 
 import re
+from collections.abc import Iterable
 
 from watchbell.api.enums import ResolvedMail, Transition
 from watchbell.api.route import Route
@@ -26,6 +27,11 @@ def takes(route: Route, incident: Incident) -> bool:
     if is_worse(route.min_severity, incident.severity):
         return False
     return not route.kinds or incident.kind in route.kinds or incident.worst in route.kinds
+
+
+def reaches_all(routes: Iterable[Route], told: Incident, hidden: Incident) -> bool:
+    """Whether everybody who would hear of `hidden` hears of `told`."""
+    return all(takes(route, told) for route in routes if takes(route, hidden))
 
 
 _ADDRESS = re.compile(r'(?:"[^"]*"|[^,;"])+')
