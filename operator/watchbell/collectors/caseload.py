@@ -163,14 +163,15 @@ class Caseload:
         """
         if not _is_child(case.incident):
             return ""
-        for fingerprint in self.about(case.policy_key, case.incident.group.owner):
-            other = self.cases[fingerprint].incident
-            if other.resolution is not None or fingerprint == case.fingerprint:
-                continue
-            if not reaches_all(routes, other, case.incident):
-                continue
-            if other.group.family in PARENTS or (_is_child(other) and _place(other) < _place(case.incident)):
-                return other.name
+        mine = case.incident
+        about = (self.cases[key].incident for key in self.about(case.policy_key, mine.group.owner))
+        hiders = [
+            other
+            for other in about
+            if other.resolution is None and _place(other) < _place(mine) and reaches_all(routes, other, mine)
+        ]
+        if hiders:
+            return min(hiders, key=lambda other: (_place(other), other.name)).name
         return self._lost_node(case, routes)
 
     def _lost_node(self, case: Case, routes: Sequence[Route]) -> str:
@@ -206,6 +207,10 @@ def _is_child(incident: Incident) -> bool:
     return incident.group.family in CHILDREN
 
 
-def _place(incident: Incident) -> tuple[bool, int]:
-    """Who of several is told: who was told already, then by what it says."""
-    return incident.told is None, CHILDREN.index(incident.group.family)
+def _place(incident: Incident) -> tuple[int, bool, int]:
+    """Who of several that may be one trouble is told: what explains the others, then who was told already, then what says most."""
+    if incident.group.family in PARENTS:
+        return 0, False, 0
+    if not _is_child(incident):
+        return 2, False, 0
+    return 1, incident.told is None, CHILDREN.index(incident.group.family)
