@@ -14,7 +14,7 @@ from watchbell.kube.client import CONFIGMAPS, LEASES, NAMESPACES, SECRETS, Clien
 from watchbell.kube.crdcheck import Wanted, forbidden_verbs, missing_crds
 from watchbell.kube.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
 from watchbell.logs import set_up
-from watchbell.memory import give_back_large_blocks, spare_what_stays
+from watchbell.memory import give_back_large_blocks, shorten_tls_buffers, spare_what_stays
 from watchbell.runtime import Runtime
 from watchbell.settings import SecretAccess, Settings
 
@@ -132,6 +132,7 @@ def operate(settings: Settings, kubeconfig: str | None, context: str | None) -> 
     """`watchbell run`: the exit code. What keeps it from starting is told in one sentence."""
     set_up(settings.log_level, settings.log_format)
     give_back_large_blocks()
+    shorten_tls_buffers()
     spare_what_stays()
     try:
         return asyncio.run(_operate(settings, kubeconfig, context))
