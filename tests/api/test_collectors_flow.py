@@ -1,11 +1,13 @@
 """What people get, on a real API server: lost nodes, trouble that hides other trouble, what gets worse, flaps, routes, and lists of recipients."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from collectorrig import OURS, Site, component, condition, container, ended, looping, mail_of, running_state, until
+from controlplane import RestError
 from driftwatch import Place
 from kuberig import client_of
 from podrig import pod_body
@@ -46,7 +48,8 @@ def node(control_plane, namespace):
     try:
         yield Node(rest, name)
     finally:
-        rest.delete(f"/api/v1/nodes/{name}")
+        with suppress(RestError):
+            rest.delete(f"/api/v1/nodes/{name}")
 
 
 class Node:
@@ -112,6 +115,28 @@ async def test_inhibition_a_lost_node_hides_its_pods_incidents_and_says_how_many
     said = mail_of(mail)
     assert node.name in said.subject
     assert "3 pods" in said.text
+
+
+async def test_a_node_that_was_well_until_it_was_removed_is_no_alert(control_plane, site, node):
+    make_on(site, node.name, "a-0", "a")
+    make_on(site, "elsewhere", "b-0", "b")
+    policy = site.make_policy(grouping=QUICK)
+    async with client_of(control_plane) as client, component(client, site.namespace) as running:
+        running.collectors.policy_changed(policy)
+        await until(lambda: running.collectors.matched_pods == 2, "the pods are seen")
+        site.rest.merge(f"/api/v1/nodes/{node.name}", {"spec": {"unschedulable": True}})
+        site.rest.delete(f"/api/v1/nodes/{node.name}")
+        target = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByPodGC",
+            "lastTransitionTime": stamp(),
+        }
+        site.tell("a-0", container(), conditions=[target])
+        site.remove_pod("a-0")
+        site.tell("b-0", looping(now() + timedelta(seconds=1)))
+        await until(lambda: running.outbox.bodies, "what comes after it is told")
+    assert [item["spec"]["owner"]["name"] for item in site.incidents()] == ["b"]
 
 
 def make_on(site: Site, node: str, name: str, owner: str) -> None:

@@ -99,7 +99,8 @@ class Lookout:
         """What is wrong with a pod by a policy. `old` None = as if for the first time."""
         now = self._now()
         rules = policy.rules_at(now) if old is None else policy.rules
-        node = self._sources.nodes.get(new.spec.node_name) if new.spec.node_name else None
+        nodes = self._sources.nodes
+        node = nodes.get(new.spec.node_name) if new.spec.node_name else None
         if node is not None and IncidentKind.NODE_LOST in rules.kinds:
             lost = node_look((new,), node, rules, now)
             if lost.findings:
@@ -109,8 +110,9 @@ class Lookout:
             if lost.again_in_s is not None:
                 self._take(policy, lost, _Aim(policy.key, NODE_OWNER, node.metadata.name))
         look = detect(old, new, rules, now, self._sources.restarts)
-        if node is not None and any(one.kind is IncidentKind.NODE_LOST for one in look.findings):
-            # The node itself is the better witness; the pod's word counts where nodes may not be read, or it is gone.
+        if nodes.failure is None and any(one.kind is IncidentKind.NODE_LOST for one in look.findings):
+            # The node itself is the better witness: one that was well until it was removed was taken out on purpose, as an autoscaler does.
+            # The pod's word counts where nodes may not be read.
             look = replace(look, findings=tuple(one for one in look.findings if one.kind is not IncidentKind.NODE_LOST))
         if look.findings or look.again_in_s is not None or look.doubtful:
             self._take(policy, look, _Aim(policy.key, BARE, new.metadata.name))
