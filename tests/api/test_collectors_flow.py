@@ -133,7 +133,6 @@ async def test_a_node_that_was_well_until_it_was_removed_is_no_alert(control_pla
             "lastTransitionTime": stamp(),
         }
         site.tell("a-0", container(), conditions=[target])
-        site.remove_pod("a-0")
         site.tell("b-0", looping(now() + timedelta(seconds=1)))
         await until(lambda: running.outbox.bodies, "what comes after it is told")
     assert [item["spec"]["owner"]["name"] for item in site.incidents()] == ["b"]
