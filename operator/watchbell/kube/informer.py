@@ -205,8 +205,9 @@ class Informer(Generic[T]):
         async for items, page_version in self._decoded_pages():
             version = page_version
             for item in items:
-                seen.add(_key(item))
-                self._put(item)
+                key = _key(item)
+                seen.add(key)
+                self._put(key, item)
         for key in self.store.keys() - seen:
             self._drop(key)
         self._version = version
@@ -302,12 +303,11 @@ class Informer(Generic[T]):
         if event.type == "DELETED":
             self._drop(_key(item))
         else:
-            self._put(item)
+            self._put(_key(item), item)
 
     # --- telling
 
-    def _put(self, item: T) -> None:
-        key = _key(item)
+    def _put(self, key: Key, item: T) -> None:
         old = self.store.get(key)
         if old is not None and old.metadata.uid != item.metadata.uid:
             self._drop(key)
