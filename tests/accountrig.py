@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import email
 import email.policy
 import re
@@ -52,14 +53,14 @@ class Room:
     """One process's Accounts and outbox, and what users do."""
 
     def __init__(
-        self, client: Client, namespace: str, uses: Uses, *, reader: Client | None = None, later_s: float = 0
+        self, client: Client, namespace: str, uses: Uses, *, reader: Client | None = None, **options: Any
     ) -> None:
         self.client, self.namespace, self.uses = client, namespace, uses
-        self.later_s = later_s
+        self.later_s = 0.0
         self.is_leading = True
         self.recorder = EventRecorder(client, reporting_controller="watchbell.dev/test", instance="test")
         vault = Vault(reader or client, "watchbell-system")
-        self.desk = Desk(client, namespace, uses, minter=AccountMinter(vault, self.now, "prod-eu-1"))
+        self.desk = Desk(client, namespace, uses, minter=AccountMinter(vault, self.now, "prod-eu-1"), **options)
         self.accounts = Accounts(
             AccountParts(
                 client=client,
@@ -93,10 +94,8 @@ class Room:
 
     async def keys(self, signs: str = "", name: str = SECRET, *, opts_in: bool = True, **keys: bytes) -> None:
         """A Secret with signing keys; made anew if it is there."""
-        try:
+        with contextlib.suppress(NotFound):
             await self.client.delete(SECRETS, name, self.namespace)
-        except NotFound:
-            keys = keys or {"k1": KEY}
         metadata = {
             "name": name,
             "labels": {"watchbell.dev/signing-key": "true"} if opts_in else {},

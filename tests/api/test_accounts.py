@@ -13,15 +13,19 @@ from accountrig import CODES, KEY, SECRET, Room, Uses, codes_of, link_of, parsed
 from kuberig import client_of, until
 from outboxrig import condition, message, outlet
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
+from watchbell.accounts import plans
 from watchbell.accounts.codes import derive, is_hash, place_of
 from watchbell.accounts.minter import RECOVERIES
 from watchbell.accounts.reconcile import MESSAGES
 from watchbell.accounts.tokens import Claims, Expected, verify
+from watchbell.api.account import AccountRecovery
 from watchbell.api.enums import Use
+from watchbell.api.meta import parse
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import EVENTS, SECRETS
 from watchbell.kube.errors import NotFound
-from watchbell.outbox.outlet import Unavailable
+from watchbell.outbox.outlet import ConnectorKey, Unavailable
+from watchbell.outbox.retry import DEFAULT_SCHEDULE
 
 ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")
 LOST = (*ACCEPT, "abort")
@@ -155,6 +159,50 @@ async def test_who_may_create_messages_gets_no_link_of_others(control_plane, nam
         status = await one.desk.finished(mine["metadata"]["name"])
         assert "finished" in condition(status)["message"]
         assert server.inbox.messages == []
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["in-time", "too-late"])
+async def test_a_message_that_somebody_put_in_its_place_is_neither_filled_nor_followed(
+    control_plane, namespace, is_late
+):
+    async with mail_server(has_auth=False) as server, room(control_plane, namespace, outlet(relay(server.port))) as one:
+        made = await one.ask()
+        await one.waits_for("SecretNotFound")
+        wanted = plans.message_of(parse(AccountRecovery, made), one.now())
+        forged = {**wanted, "spec": {**wanted["spec"], "to": ["mallory@evil.example"]}}
+        await one.desk.send(forged)
+        name = forged["metadata"]["name"]
+        told = condition(await one.desk.finished(name))
+        assert (told["reason"], told["message"][:8]) == ("InvalidMessage", "spec.to:")
+        await one.keys()
+        assert f"EmailMessage {name} exists" in await one.waits_for("NameTaken")
+        if is_late:
+            one.later_s = 901
+            assert succeeded(await one.finished())[:2] == ("False", "DeadlineExceeded")
+            assert server.inbox.messages == []
+            return
+        await one.client.delete(MESSAGES, name, namespace)
+        assert succeeded(await one.finished())[:2] == ("True", "AcceptedByServer")
+        assert [recipients for _, recipients, _ in server.inbox.messages] == [["alice@example.com"]]
+
+
+async def test_what_goes_missing_before_the_mail_is_out_is_looked_for_every_few_seconds(control_plane, namespace):
+    """Not in an hour, as for a connector: a link has minutes."""
+    slow = {"schedule": DEFAULT_SCHEDULE}
+    async with (
+        mail_server(has_auth=False) as server,
+        room(control_plane, namespace, NO_ROAD, **slow) as one,
+    ):
+        await one.keys()
+        await one.ask()
+        await one.waits_for("ConnectorNotReady")
+        await one.client.delete(SECRETS, SECRET, namespace)
+        one.uses.answer = outlet(relay(server.port))
+        one.desk.outbox.connector_changed(ConnectorKey("", namespace, "default"))
+        await one.waits_for("SecretNotFound")
+        await one.keys()
+        await one.finished()
+        assert len(server.inbox.messages) == 1
 
 
 async def test_what_is_missing_is_named_with_its_cure_and_waited_for(control_plane, namespace):

@@ -189,21 +189,26 @@ class Accounts:
             if status.get("messageRef"):
                 return standing.MESSAGE_DELETED
             return await self._begin(recovery, status)
-        if plans.owner_uid(message) != recovery.metadata.uid:
-            return standing.waiting(plans.taken("EmailMessage", name))
-        return standing.of_message(message)
+        if not plans.stranger(message, recovery):
+            return standing.of_message(message)
+        return self._overdue(recovery, status) or standing.waiting(plans.taken("EmailMessage", name))
+
+    def _overdue(self, recovery: AccountRecovery, status: Mapping[str, Any]) -> Standing | None:
+        if self._parts.now() < plans.expires(recovery):
+            return None
+        before = find(status.get("conditions") or (), "Succeeded") or {}
+        return standing.overdue(str(before.get("message", "")))
 
     async def _begin(self, recovery: AccountRecovery, status: Mapping[str, Any]) -> Standing:
-        now = self._parts.now()
-        if now >= plans.expires(recovery):
-            before = find(status.get("conditions") or (), "Succeeded") or {}
-            return standing.overdue(str(before.get("message", "")))
+        over = self._overdue(recovery, status)
+        if over is not None:
+            return over
         trouble = await self._prepare(recovery)
         if trouble is not None:
             return standing.waiting(trouble)
         try:
             made = await self._parts.client.create(
-                MESSAGES, plans.message_of(recovery, now), recovery.metadata.namespace
+                MESSAGES, plans.message_of(recovery, self._parts.now()), recovery.metadata.namespace
             )
         except AlreadyExists:
             return standing.waiting(plans.taken("EmailMessage", plans.message_name(recovery)))
