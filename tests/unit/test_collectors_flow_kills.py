@@ -407,3 +407,11 @@ TestLife = Life.TestCase
 TestLife.settings = settings(
     max_examples=80, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+def test_delivery_over_a_lost_reply_a_digest_is_not_made_again_under_the_next_number() -> None:
+    life = Life()
+    life.begin(most=2, budget=2, severity=Severity.WARNING)
+    life.it_dies_while_a_storm_is_told(calls=0, count=4, is_late=False, is_lost_reply=True)
+    life.no_telling_is_in_two_mails()
+    life.teardown()

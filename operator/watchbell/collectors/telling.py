@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 MESSAGES = custom("emailmessages")
 
 
+FOREIGN_MAX = 10_000
+
+
 class MessageSink(Protocol):
     """Where created messages go at once; the outbox."""
 
@@ -50,7 +53,10 @@ class LeftoverMessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """Makes the mails of tellings. `chains`: the last digest of each route of a policy, by (policy's uid, route)."""
+    """Makes the mails of tellings. `chains`: the last digest of each route of a policy, by (policy's uid, route).
+
+    `foreign`: by (policy's uid, route, incident, sequence) the digest that tells it, though the reply was lost and its batch does not know yet.
+    """
 
     client: Client
     watches: PodWatches
@@ -60,6 +66,7 @@ class Teller:
     recipients: Recipients
     wording: Wording
     chains: dict[tuple[str, str], int] = field(default_factory=dict)
+    foreign: dict[tuple[str, str, str, int], str] = field(default_factory=dict)
 
     def routes(self, case: Case, policy: Policy) -> tuple[Route, ...]:
         """The routes that take the pending telling."""
@@ -129,7 +136,11 @@ class Teller:
         what: tuple[Batch, Silence | None, str],
     ) -> None:
         (route, to), (batch, silence, thread) = aim, what
+        while len(self.foreign) > FOREIGN_MAX:
+            del self.foreign[next(iter(self.foreign))]
         while True:
+            for case in taken:
+                self._recall(case, policy.uid, route.name)
             untold = [case for case in taken if (_sequence(case), route.name) not in case.sent]
             if not untold:
                 return
@@ -139,9 +150,14 @@ class Teller:
             envelope = _envelope(untold, policy, BatchMark(policy.uid, route.name, number), thread)
             told = await self._create_digest(envelope, letter, policy.key[0])
             self.chains[policy.uid, route.name] = number
-            for case in untold:
-                if (case.incident.name, _sequence(case)) in told:
-                    case.sent[_sequence(case), route.name] = envelope.name
+            for telling in told:
+                self.foreign[policy.uid, route.name, *telling] = envelope.name
+
+    def _recall(self, case: Case, policy_uid: str, route: str) -> None:
+        sequence = _sequence(case)
+        name = self.foreign.pop((policy_uid, route, case.incident.name, sequence), None)
+        if name is not None:
+            case.sent[sequence, route] = name
 
     async def _create_digest(self, envelope: Envelope, letter: Letter, namespace: str) -> frozenset[tuple[str, int]]:
         """Which tellings the digest of that name lists: ours, or those of the one that is there already, for then those are told."""
