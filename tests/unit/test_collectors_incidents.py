@@ -182,6 +182,13 @@ class TestHealth:
         other = pod(container(ready=False), name="gateway-9")
         assert assess(opened(), (other,), EPOCH).standing is Standing.GONE
 
+    def test_after_a_roll_back_the_pods_that_ran_all_along_are_the_workload(self):
+        before, other = pod(name="gateway-8"), pod(name="gateway-9")
+        assert assess(opened(), (before, other), EPOCH).standing is Standing.REPLACED
+        assert (
+            assess(opened(), (before, pod(container(ready=False), name="gateway-9")), EPOCH).standing is Standing.GONE
+        )
+
     def test_a_successor_must_be_ready(self):
         made = {"name": "gateway-9", "creationTimestamp": stamp(EPOCH + SECOND)}
         waiting = pod(container(ready=False, state={}), **made)

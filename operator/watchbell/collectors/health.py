@@ -16,7 +16,10 @@ from watchbell.collectors.pod import BARE, Pod, status_of
 
 
 class Standing(StrEnum):
-    """How the trouble stands. REPLACED: every pod that failed is gone, and its successors are ready. UNKNOWN is no proof of anything."""
+    """How the trouble stands. REPLACED: every pod that failed is gone, and its successors, or those that ran all along, are ready.
+
+    UNKNOWN is no proof of anything.
+    """
 
     FAILING = "Failing"
     READY = "Ready"
@@ -85,15 +88,20 @@ def assess(incident: Incident, pods: Iterable[Pod], now: datetime) -> Health:
 
 
 def _of_pods(incident: Incident, view: View, now: datetime) -> Health:
-    """Judged are the pods that failed, and those made after the incident began (their successors); older pods that never failed say nothing."""
+    """Judged are the pods that failed, and those made after the incident began (their successors).
+
+    Older pods that never failed say only that the workload runs, once all the others are gone.
+    """
     is_well = _judge_of(incident, now, view.conditions)
     failing, present, successors = 0, 0, 0
+    older: list[Pod] = []
     for pod in view.pods:
         if _has_left(incident, pod):
             continue
         was_hit = _was_hit(incident, pod)
         is_successor = not was_hit and _is_after(pod, incident.start_time) and _has(pod, incident.group.container)
         if not (was_hit or is_successor):
+            older += [pod] if _has(pod, incident.group.container) else []
             continue
         present, successors = present + was_hit, successors + is_successor
         failing += not is_well(pod) or view.is_lost(pod.spec.node_name)
@@ -101,7 +109,8 @@ def _of_pods(incident: Incident, view: View, now: datetime) -> Health:
         return Health(Standing.FAILING, failing)
     if present:
         return Health(Standing.READY)
-    return Health(Standing.REPLACED if successors else Standing.GONE)
+    runs_on = bool(older) and all(is_well(pod) and not view.is_lost(pod.spec.node_name) for pod in older)
+    return Health(Standing.REPLACED if successors or runs_on else Standing.GONE)
 
 
 def _judge_of(incident: Incident, now: datetime, conditions: tuple[tuple[str, str], ...]) -> Judge:
