@@ -46,7 +46,7 @@ def do(flags: argparse.Namespace) -> int:
 
 def facts_of(body: Mapping[str, Any], cluster: str = "") -> CrashFacts:
     """What the object of an incident still knows: no log and no events, for those stand nowhere but in the mails."""
-    record = msgspec.convert(body, IncidentRecord, strict=False)
+    record = msgspec.json.decode(msgspec.json.encode(body), type=IncidentRecord, strict=False)
     meta, spec, status = record.metadata, record.spec, record.status
     over, now = moment(status.resolved_time), datetime.now(UTC)
     pods = tuple(

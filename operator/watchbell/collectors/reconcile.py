@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from watchbell.api.names import ANNOTATION_ACKNOWLEDGED_BY
 from watchbell.collectors.batches import sent_before
 from watchbell.collectors.books import Books, TemplateBook
 from watchbell.collectors.caseload import Caseload
@@ -278,12 +279,9 @@ class Collectors:
             self._load.succeed(fingerprint, closed_at(case.incident, self._now()))
             self._touch_policy(case.policy_key)
             return
-        policy = self._policies.get(case.policy_key)
-        read = case_of(new, policy, self._now()).incident
-        if read.acknowledged_by != case.incident.acknowledged_by:
-            case.incident = replace(
-                case.incident, is_acknowledged=read.is_acknowledged, acknowledged_by=read.acknowledged_by
-            )
+        by = new.metadata.annotations.get(ANNOTATION_ACKNOWLEDGED_BY, "")
+        if by != case.incident.acknowledged_by:
+            case.incident = replace(case.incident, is_acknowledged=bool(by), acknowledged_by=by)
             case.is_changed = True
             self._cases.add(fingerprint)
 

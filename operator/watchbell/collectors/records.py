@@ -7,6 +7,7 @@ image): `folding` fills it again as the pods are seen.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -41,11 +42,11 @@ STATUS_MESSAGE_MAX = 512
 DIFFERENCE_MAX = 1024
 
 
-class _Ref(msgspec.Struct):
+class _Ref(msgspec.Struct, gc=False):
     name: str = ""
 
 
-class _OwnerSpec(msgspec.Struct):
+class _OwnerSpec(msgspec.Struct, gc=False):
     kind: str = ""
     name: str = ""
 
@@ -58,7 +59,7 @@ class _Meta(msgspec.Struct, rename="camel"):
     annotations: dict[str, str] = {}
 
 
-class _Spec(msgspec.Struct, rename="camel"):
+class _Spec(msgspec.Struct, rename="camel", gc=False):
     kind: str = ""
     severity: str = ""
     container: str = ""
@@ -66,6 +67,9 @@ class _Spec(msgspec.Struct, rename="camel"):
     start_time: str = ""
     policy_ref: _Ref = msgspec.field(default_factory=_Ref)
     owner: _OwnerSpec = msgspec.field(default_factory=_OwnerSpec)
+
+    def __post_init__(self) -> None:
+        self.kind, self.severity, self.container = intern(self.kind), intern(self.severity), intern(self.container)
 
 
 class _AffectedPod(msgspec.Struct, rename="camel"):
@@ -118,23 +122,41 @@ class _Status(msgspec.Struct, rename="camel"):
     differences: list[_Difference] = []
 
 
+_STATUS = msgspec.json.Decoder(_Status)
+
+
 class IncidentRecord(msgspec.Struct):
-    """A CollectorIncident as the informer decodes it."""
+    """A CollectorIncident as the informer decodes it.
+
+    Its status is kept as text: it is read once, when a process takes over, and as objects it would take three times the memory of the incident
+    itself. Raises msgspec.ValidationError for a status that is none.
+    """
 
     metadata: _Meta
     spec: _Spec = msgspec.field(default_factory=_Spec)
-    status: _Status = msgspec.field(default_factory=_Status)
+    status_json: msgspec.Raw = msgspec.field(name="status", default=msgspec.Raw(b"{}"))
+
+    def __post_init__(self) -> None:
+        # What came is a part of a page or of a line, which would be kept with it.
+        self.status_json = self.status_json.copy()
+        _STATUS.decode(self.status_json)
+
+    @property
+    def status(self) -> _Status:
+        """Decoded anew each time."""
+        return _STATUS.decode(self.status_json)
 
     @property
     def past(self) -> Past | None:
         """What it is to the next incident of its group; None while it is open."""
-        resolved = moment(self.status.resolved_time)
+        status = self.status
+        resolved = moment(status.resolved_time)
         if resolved is None:
             return None
-        times = ((pod.name, moment(pod.last_time)) for pod in self.status.affected_pods)
+        times = ((pod.name, moment(pod.last_time)) for pod in status.affected_pods)
         past = ended(self.metadata.name, resolved, ((name, time, "") for name, time in times if time is not None))
-        last_seen = moment(self.status.last_seen_time)
-        return replace(past, last_seen=last_seen, interval_s=float(self.status.interval_seconds))
+        last_seen = moment(status.last_seen_time)
+        return replace(past, last_seen=last_seen, interval_s=float(status.interval_seconds))
 
 
 def incident_body(incident: Incident) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class IncidentPage(msgspec.Struct):
 
 def record_of(body: dict[str, Any]) -> IncidentRecord:
     """A body as the record type."""
-    return msgspec.convert(body, IncidentRecord)
+    return msgspec.json.decode(msgspec.json.encode(body), type=IncidentRecord)
 
 
 def past_of(body: dict[str, Any], group: Group) -> Past | None:
