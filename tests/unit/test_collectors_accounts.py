@@ -10,7 +10,8 @@ from collectorrig import policy_body
 from podrig import EPOCH, pod, stamp
 from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
-from watchbell.collectors.accounts import Scene, incident_facts
+from watchbell.collectors.accounts import Scene, digest_facts, incident_facts
+from watchbell.collectors.batches import Batch
 from watchbell.collectors.caseload import Case
 from watchbell.collectors.incidents import Affected, Family, Group, Incident, Resolution
 from watchbell.collectors.pod import Owner
@@ -67,3 +68,9 @@ def scene(*names: str, captured: str = "", **baseline: Any) -> Scene:
 )
 def test_a_mail_says_how_a_drift_ended(case: Case, around: Scene, how: Return) -> None:
     assert incident_facts(case, around, Transition.RESOLVED).return_reason is how
+
+
+def test_a_list_of_ends_is_in_words_for_people_and_joins_what_follows():
+    over = replace(drifted(), resolution=Resolution(Reason.HEALTHY_AGAIN, LATER))
+    (entry,) = digest_facts([Case(over)], scene("gateway-0"), Batch(("a",)), None).entries
+    assert entry.reason == "The workload has been ready for long enough"

@@ -22,7 +22,7 @@ from driftrig import (
     pod_of,
     template_body,
 )
-from podrig import container, ended, running_state, stamp
+from podrig import container, ended, pod_condition, running_state, stamp
 from watchbell.api.enums import DriftCheck
 from watchbell.collectors.content import Content, Unread, content_of
 from watchbell.collectors.drift import State, Subject, assess
@@ -139,6 +139,15 @@ def test_nodes_where_no_collector_is_ready_are_drift_and_named() -> None:
         ),
     )
     assert verdict.pods == ("agent-00002",)
+
+
+def test_a_pod_of_a_lost_node_is_not_ready_though_its_containers_still_read_so() -> None:
+    def lose(body: Body) -> None:
+        body["spec"]["nodeName"] = "node-2"
+        body["status"]["conditions"] = [pod_condition("Ready")]
+
+    verdict = judged(SAID, on_node(1), pod_of(SAID, "agent-00002", lose), nodes_wanted=2, nodes_ready=1)
+    assert (verdict.differences[0].actual, verdict.pods) == ("1 uncovered: not ready on node-2", ("agent-00002",))
 
 
 def test_a_covered_daemon_set_is_no_drift() -> None:

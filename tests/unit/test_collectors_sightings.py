@@ -103,6 +103,12 @@ def test_of_very_many_things_that_are_missing_ten_are_told_and_the_rest_counted(
     assert message.endswith("No 9. And 54 more.")
 
 
+@pytest.mark.parametrize(("crashing", "said"), [(1, "1 pod is crashing"), (2, "2 pods are crashing")])
+def test_what_is_open_is_counted_in_words(crashing, said):
+    message = condition(policy(), Sighting(3, open_incidents=1, crashing=crashing), "Crashing")["message"]
+    assert message == f"1 incident is open, {said}."
+
+
 def test_a_drifted_policy_names_the_first_workloads_and_the_command_that_shows_more():
     drift = DriftSight(9, tuple(f"DaemonSet/agent-{number}" for number in range(7)))
     message = condition(policy(), Sighting(9, drift=drift), "Drifted")["message"]

@@ -172,7 +172,11 @@ def _note(incident: Incident) -> str:
 
 
 def _end(incident: Incident) -> str:
-    return incident.resolution.reason.doc if incident.resolution else ""
+    return (
+        incident.resolution.reason.doc.rstrip(".").replace("`resolveAfterSeconds`", "long enough")
+        if incident.resolution
+        else ""
+    )
 
 
 def _pods(incident: Incident, scene: Scene, most: int | None) -> tuple[PodFacts, ...]:

@@ -209,9 +209,9 @@ def _uncovered(missing: int, nodes: Sequence[str]) -> str:
 
 
 def is_ready(pod: Pod) -> bool:
-    """Whether every container of it is ready."""
+    """Whether every container of it is ready, and nobody says that the pod is not: on a lost node its containers still read ready."""
     statuses = pod.status.container_statuses
-    return bool(statuses) and all(status.ready for status in statuses)
+    return bool(statuses) and all(status.ready for status in statuses) and pod.status.condition("Ready") is None
 
 
 def _age_s(pod: Pod, now: datetime) -> float:

@@ -115,7 +115,7 @@ def _refs(sighting: Sighting) -> Condition:
 def _crashing(sighting: Sighting) -> Condition:
     crashes = sighting.open_incidents - sighting.drift_incidents
     if crashes:
-        text = f"{crashes} incidents are open, {sighting.crashing} pods are crashing."
+        text = f"{_are(crashes, 'incident')} open, {_are(sighting.crashing, 'pod')} crashing."
         return Condition("Crashing", "True", Reason.PODS_CRASHING, text)
     return Condition("Crashing", "False", Reason.ALL_HEALTHY, Reason.ALL_HEALTHY.doc)
 
@@ -143,3 +143,7 @@ def _ready(policy: Policy, sighting: Sighting) -> Condition:
         text = f"No pod matches now; see `kubectl get pods -n {policy.key[0]} -l '{selector}'`."
         return Condition("Ready", "True", Reason.NO_PODS_MATCH, text)
     return Condition("Ready", "True", Reason.ENFORCED, Reason.ENFORCED.doc)
+
+
+def _are(number: int, noun: str) -> str:
+    return f"1 {noun} is" if number == 1 else f"{number} {noun}s are"
