@@ -8,6 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+# Most tests wait for servers more than they compute; each worker has an API server of its own.
+WORKERS ?= 3
 TOOLS := PYTHONPATH=hack $(BIN)/python
 COMPILE := hack/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 SOURCES := operator hack tests bench
@@ -29,9 +31,9 @@ $(READY): requirements/dev.txt pyproject.toml hack/setup
 demo: $(READY)  ## from nothing to a crash mail; ONCE=1 ends by itself, CONTEXT=… uses your cluster
 	@$(TOOLS) -m demo $(if $(ONCE),--once) $(if $(CONTEXT),--context '$(CONTEXT)')
 
-test: $(READY)  ## every test that needs neither root nor system packages; PYTEST_ARGS=…
+test: $(READY)  ## every test that needs neither root nor system packages; PYTEST_ARGS=…, WORKERS=… at once
 	@$(TOOLS) -m controlplane build $(PROGRAMS) >/dev/null
-	@$(PYTEST) tests --ignore=tests/relay --ignore=tests/node $(PYTEST_ARGS)
+	@$(PYTEST) -n $(WORKERS) --dist loadfile tests --ignore=tests/relay --ignore=tests/node $(PYTEST_ARGS)
 
 relay-test: $(READY)  ## tests against Postfix from Debian; needs root; PYTEST_ARGS=…
 	@if [[ $$(id -u) != 0 ]]; then echo 'relay-test: Postfix drops its rights, which needs root: sudo make relay-test' >&2; exit 1; fi
