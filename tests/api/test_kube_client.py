@@ -2,6 +2,7 @@ import asyncio
 import ssl
 import sys
 import time
+from asyncio import sslproto
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -45,6 +46,25 @@ async def test_a_brief_create_brings_the_metadata_and_keeps_the_body(control_pla
         assert "uid" not in body["metadata"]
         with pytest.raises(AlreadyExists):
             await client.create(CONFIGMAPS, body, namespace, brief=True)
+
+
+async def test_a_large_object_is_written_whole_but_never_handed_to_tls_at_once(control_plane, monkeypatch):
+    """A connection's TLS buffer stays as large as the largest piece it ever got, and connections are kept."""
+    pieces = []
+    write = sslproto._SSLProtocolTransport.write
+
+    def noted(self, data):
+        pieces.append(len(data))
+        write(self, data)
+
+    monkeypatch.setattr(sslproto._SSLProtocolTransport, "write", noted)
+    text = "".join(f"line {number}\n" for number in range(40_000))
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        made = await client.create(CONFIGMAPS, config_map("large", key=text), namespace)
+        await client.replace(CONFIGMAPS, made | {"data": {"key": text[::-1]}}, namespace)
+        assert (await client.get(CONFIGMAPS, "large", namespace))["data"] == {"key": text[::-1]}
+    assert sum(pieces) > 2 * len(text)
+    assert max(pieces) <= 20_000
 
 
 async def test_what_nobody_waits_for_lets_all_others_go_first(control_plane):

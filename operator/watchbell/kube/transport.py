@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from watchbell.kube.access import Access, AccessError
@@ -31,6 +32,7 @@ LINE_MAX_BYTES = 8 * 1024 * 1024
 _KEEPALIVE_S = 60.0
 _ERROR_BODY_MAX_BYTES = 256 * 1024
 _WARNINGS_MAX = 100
+_SLICE_BYTES = 16 * 1024
 
 OnRequest = Callable[[str, int], None]
 log = logging.getLogger(__name__)
@@ -49,6 +51,22 @@ class Call:
     accept: str = "application/json"
     is_repeatable: bool = True
     is_patient: bool = False
+
+
+class _Sliced(aiohttp.BytesPayload):
+    """A body that goes to TLS in slices. The buffer of a connection grows to the most that was handed over at once, and stays so large."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        body = memoryview(self._body)[:content_length]
+        for start in range(0, len(body), _SLICE_BYTES):
+            await writer.write(body[start : start + _SLICE_BYTES])
 
 
 class Transport:
@@ -112,7 +130,7 @@ class Transport:
         async with session.request(
             call.method,
             self._url(call),
-            data=call.body,
+            data=_Sliced(call.body) if call.body is not None and len(call.body) > _SLICE_BYTES else call.body,
             headers=await self._headers(call),
             server_hostname=self._access.server_name,
             allow_redirects=False,
