@@ -109,12 +109,26 @@ def test_what_is_open_is_counted_in_words(crashing, said):
     assert message == f"1 incident is open, {said}."
 
 
+def test_of_workloads_that_cannot_be_read_nobody_says_that_they_are_as_they_should_be():
+    forbidden = (Unresolved(Reason.OWNERS_FORBIDDEN, "x"),)
+    found = condition(policy(), Sighting(2, unresolved=forbidden), "Drifted")
+    assert (found["status"], found["reason"]) == ("Unknown", "OwnersForbidden")
+    found = condition(policy(), Sighting(2, unresolved=forbidden, drift=DriftSight(1, ("DaemonSet/a",))), "Drifted")
+    assert found["status"] == "True"
+
+
 def test_a_drifted_policy_names_the_first_workloads_and_the_command_that_shows_more():
     drift = DriftSight(9, tuple(f"DaemonSet/agent-{number}" for number in range(7)))
     message = condition(policy(), Sighting(9, drift=drift), "Drifted")["message"]
     assert message.startswith("DaemonSet/agent-0, DaemonSet/agent-1, ")
     assert "agent-4 and 2 more: 9 pods are not as the baseline says" in message
     assert "watchbell baseline diff collectors -n obs" in message
+
+
+@pytest.mark.parametrize(("pods", "said"), [(0, "the workload is not as"), (1, "1 pod is not as")])
+def test_drift_of_a_workload_is_not_told_as_that_of_no_pods(pods, said):
+    message = condition(policy(), Sighting(9, drift=DriftSight(pods, ("DaemonSet/a",))), "Drifted")["message"]
+    assert f"DaemonSet/a: {said} the baseline says" in message
 
 
 CAPTURED = {"mode": "Captured", "revision": "v1", "hash": "sha256:0123456789abcdef"}

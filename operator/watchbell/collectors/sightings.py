@@ -99,7 +99,7 @@ def _conditions(policy: Policy, sighting: Sighting) -> tuple[Condition, ...]:
             Condition("Stalled", "True", Reason.INVALID_SPEC, text),
         )
     accepted = Condition("Accepted", "True", Reason.ACCEPTED, Reason.ACCEPTED.doc)
-    return (accepted, _refs(sighting), _crashing(sighting), _drifted(policy, sighting.drift), _ready(policy, sighting))
+    return (accepted, _refs(sighting), _crashing(sighting), _drifted(policy, sighting), _ready(policy, sighting))
 
 
 def _refs(sighting: Sighting) -> Condition:
@@ -120,14 +120,18 @@ def _crashing(sighting: Sighting) -> Condition:
     return Condition("Crashing", "False", Reason.ALL_HEALTHY, Reason.ALL_HEALTHY.doc)
 
 
-def _drifted(policy: Policy, drift: DriftSight) -> Condition:
+def _drifted(policy: Policy, sighting: Sighting) -> Condition:
+    drift = sighting.drift
+    if not drift.workloads and any(item.reason is Reason.OWNERS_FORBIDDEN for item in sighting.unresolved):
+        return Condition("Drifted", "Unknown", Reason.OWNERS_FORBIDDEN, Reason.OWNERS_FORBIDDEN.doc)
     if not drift.workloads:
         return Condition("Drifted", "False", Reason.NO_DRIFT, Reason.NO_DRIFT.doc)
     named = ", ".join(drift.workloads[:5]) + (
         f" and {len(drift.workloads) - 5} more" if len(drift.workloads) > 5 else ""
     )
+    who = _are(drift.pods, "pod") if drift.pods else "the workload is"
     text = (
-        f"{named}: {drift.pods} pods are not as the baseline says. See `kubectl get colinc -n {policy.key[0]}`, or "
+        f"{named}: {who} not as the baseline says. See `kubectl get colinc -n {policy.key[0]}`, or "
         f"`watchbell baseline diff {policy.key[1]} -n {policy.key[0]}`."
     )
     return Condition("Drifted", "True", Reason.PODS_DRIFTED, text)
