@@ -330,6 +330,14 @@ class TestHealthByFamily:
         assert self.assess(IncidentKind.CONTAINER_ERROR, View((pod(again),))) is Standing.READY
 
 
+def test_a_crash_after_the_clock_of_its_node_was_set_back_is_news():
+    first = told(opened(finding(at_s=3600, restarts=1, end_id="a")))
+    again, outcome = update(first, finding(at_s=0, restarts=2, end_id="b"))
+    assert (outcome, again.occurrences, again.interval_s) == (Outcome.UPDATED, 2, 0.0)
+    assert update(again, finding(at_s=0, restarts=2, end_id="b"))[1] is Outcome.NOTHING_NEW
+    assert update(first, finding(at_s=0, restarts=1, end_id="b"))[1] is Outcome.OLDER_THAN_KNOWN
+
+
 class TestRoutes:
     def route(self, **fields) -> Route:
         return Route.model_validate({"name": "oncall", "to": ["a@example.com"]} | fields)

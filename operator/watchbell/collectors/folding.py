@@ -120,7 +120,8 @@ def _update(incident: Incident, finding: Finding, severities: Severities) -> tup
     before = incident.affected.get(finding.pod)
     if before is not None and before.uid not in {"", finding.pod_uid}:
         before = None
-    if before is not None and finding.seen_time < before.last_time:
+    # More restarts than were known are later, whatever the clock of the node says: it may have been set back.
+    if before is not None and finding.seen_time < before.last_time and finding.restarts <= before.restarts:
         return incident, Outcome.OLDER_THAN_KNOWN
     affected = _listed(incident.affected, finding)
     after = affected[finding.pod]
