@@ -12,11 +12,11 @@ import objects
 from figures import Figure, figure, median, spread
 from stage import load
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import detect
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.faults.restarts import Restarts
 from watchbell.collectors.findings import Look
-from watchbell.collectors.pod import Pod
-from watchbell.collectors.restarts import Restarts
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.pod import Pod
 
 PODS = 500
 RUNS = 9

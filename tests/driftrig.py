@@ -9,13 +9,13 @@ import msgspec
 
 from podrig import EPOCH, container, owned_by, running_state, stamp
 from watchbell.api.enums import DriftCheck
-from watchbell.collectors.comparison import Marked
-from watchbell.collectors.content import Content
-from watchbell.collectors.drift import Desired, State, Subject, Verdict, assess
+from watchbell.collectors.baselines.comparison import Marked
+from watchbell.collectors.baselines.content import Content
+from watchbell.collectors.baselines.drift import Desired, State, Subject, Verdict, assess
 from watchbell.collectors.findings import Difference
-from watchbell.collectors.pod import Owner, Pod
 from watchbell.collectors.rules import DriftRules
-from watchbell.collectors.shape import Template
+from watchbell.collectors.seen.pod import Owner, Pod
+from watchbell.collectors.seen.shape import Template
 
 GATEWAY = Owner("Deployment", "gateway")
 IMAGE = "otel/opentelemetry-collector-contrib:0.110.0"

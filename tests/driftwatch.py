@@ -14,12 +14,12 @@ from driftrig import IMAGE, Body, collector, digest
 from kuberig import running
 from podrig import container, running_state, stamp
 from watchbell.api.times import moment
-from watchbell.collectors.drifts import Drifts
-from watchbell.collectors.pod import Owner, Pod, owner_of
+from watchbell.collectors.baselines.drifts import Drifts
+from watchbell.collectors.baselines.verdicts import State, Verdict
 from watchbell.collectors.policies import Policy, PolicyKey, Scope, read_policy
-from watchbell.collectors.verdicts import State, Verdict
-from watchbell.collectors.watch import PodWatches
-from watchbell.collectors.workloads import Workloads
+from watchbell.collectors.seen.pod import Owner, Pod, owner_of
+from watchbell.collectors.seen.watch import PodWatches
+from watchbell.collectors.seen.workloads import Workloads
 from watchbell.kube.client import Client
 
 LABELS = {"app": "gateway", "team": "observability"}

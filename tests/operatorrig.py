@@ -52,7 +52,7 @@ KINDS = {
 RESEND_AFTER_S = 1.0
 IMPATIENT = (
     "import sys; from watchbell.connectors import rotation; rotation.ROUND_S = 2.0; from watchbell.outbox.retry import DEFAULT_SCHEDULE as schedule; "
-    "from watchbell.collectors import node; node.NEW_NODE_S = 0.0; "
+    "from watchbell.collectors.seen import node; node.NEW_NODE_S = 0.0; "
     f"object.__setattr__(schedule, 'resend_after_s', {RESEND_AFTER_S}); "
     "from watchbell.cli.main import main; sys.exit(main())"
 )

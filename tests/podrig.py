@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from watchbell.collectors.pod import Pod
+from watchbell.collectors.seen.pod import Pod
 
 EPOCH = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 import msgspec
 
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import detect
+from watchbell.collectors.faults.crash import detect
 from watchbell.collectors.findings import Finding
-from watchbell.collectors.pod import Pod
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.pod import Pod
 
 FOLDER = Path(__file__).resolve().parent / "recordings"
 # The node's pauses are short where it records, so restarts in a row come when they come.

@@ -9,9 +9,9 @@ import yaml
 from commandrig import OURS, Commander
 from otelrig import otel_crd
 from watchbell.api.times import stamp
-from watchbell.collectors.baseline import Baseline, CapturedContainer, CapturedWorkload, baseline_json
-from watchbell.collectors.digests import text_hash
-from watchbell.collectors.pod import Owner
+from watchbell.collectors.baselines.baseline import Baseline, CapturedContainer, CapturedWorkload, baseline_json
+from watchbell.collectors.baselines.digests import text_hash
+from watchbell.collectors.seen.pod import Owner
 
 DIGEST = "sha256:" + "ab" * 32
 IMAGE = "otel/opentelemetry-collector-contrib:0.138.0"

@@ -12,12 +12,12 @@ from driftwatch import LABELS, Place, changed_at, lean_collector, reference, wat
 from kuberig import client_of, running, until
 from otelrig import otel_crd
 from watchbell.api.enums import DriftCheck
-from watchbell.collectors.configs import Configs
-from watchbell.collectors.content import Content, Unread
-from watchbell.collectors.pod import Owner
+from watchbell.collectors.baselines.configs import Configs
+from watchbell.collectors.baselines.content import Content, Unread
+from watchbell.collectors.baselines.verdicts import State
 from watchbell.collectors.policies import read_policy
+from watchbell.collectors.seen.pod import Owner
 from watchbell.collectors.sightings import DriftSight
-from watchbell.collectors.verdicts import State
 from watchbell.kube.client import custom
 
 GATEWAY = Owner("Deployment", "gateway")

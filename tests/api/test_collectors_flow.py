@@ -12,7 +12,7 @@ from driftwatch import Place
 from kuberig import client_of
 from podrig import pod_body
 from watchbell.api.names import ANNOTATION_ACKNOWLEDGED_BY, ANNOTATION_INCIDENTS
-from watchbell.collectors.naming import read_members
+from watchbell.collectors.casework.naming import read_members
 from watchbell.mail.document import Rendered
 
 QUICK = {"waitSeconds": 0, "resolveAfterSeconds": 0, "maxIncidentsPerMessage": 1}
@@ -84,7 +84,7 @@ async def test_inhibition_a_lost_node_hides_its_pods_incidents_and_says_how_many
     async with client_of(control_plane) as client, component(client, site.namespace) as running:
         running.collectors.policy_changed(policy)
         await until(lambda: running.collectors.matched_pods == 6, "the pods are seen")
-        monkeypatch.setattr("watchbell.collectors.node.NEW_NODE_S", 0.0)
+        monkeypatch.setattr("watchbell.collectors.seen.node.NEW_NODE_S", 0.0)
         node.lose()
         (mail,) = await until(lambda: running.outbox.bodies[:1], "the node is told")
         for name in ("c-0", "d-0"):

@@ -10,11 +10,11 @@ from collectorrig import OURS, Site, condition, until
 from kuberig import client_of, running
 from watchbell.api.reasons import Reason
 from watchbell.collectors.books import Books, Unknown
-from watchbell.collectors.caseload import Caseload
+from watchbell.collectors.casework.caseload import Caseload
 from watchbell.collectors.policies import read_policy
+from watchbell.collectors.seen.watch import PodWatches
 from watchbell.collectors.sightings import DriftSight, Unresolved
 from watchbell.collectors.standing import MISSING_POLL_S, Standing
-from watchbell.collectors.watch import PodWatches
 from watchbell.kube.errors import Forbidden
 from watchbell.kube.resources import Resource
 

@@ -21,7 +21,7 @@ from collectorrig import (
 )
 from kuberig import access_to, client_of
 from watchbell.api.names import ANNOTATION_INCIDENTS, ANNOTATION_THREAD
-from watchbell.collectors.naming import BatchMark, digest_name, read_members
+from watchbell.collectors.casework.naming import BatchMark, digest_name, read_members
 from watchbell.kube.client import PODS, Client
 from watchbell.kube.errors import Unreachable
 

@@ -9,9 +9,9 @@ import pytest
 
 from collectorrig import OURS, Site, component, condition, container, ended, until
 from kuberig import client_of, running
-from watchbell.collectors.pod import Owner
 from watchbell.collectors.policies import Scope
-from watchbell.collectors.watch import PodWatches
+from watchbell.collectors.seen.pod import Owner
+from watchbell.collectors.seen.watch import PodWatches
 from watchbell.kube.client import PODS
 
 

@@ -12,16 +12,16 @@ from kuberig import access_to, client_of, proxied, running, until
 from otelrig import otel_crd
 from podrig import pod
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.changes import changed_meanwhile, what_changed
-from watchbell.collectors.crash import detect
-from watchbell.collectors.ends import PROBE_DOUBT
-from watchbell.collectors.node import node_look
-from watchbell.collectors.nodes import Nodes
-from watchbell.collectors.pod import Owner
-from watchbell.collectors.podevents import probe_kill, warning_events
-from watchbell.collectors.rollouts import RolloutState, rollout_state
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.faults.ends import PROBE_DOUBT
+from watchbell.collectors.faults.podevents import probe_kill, warning_events
 from watchbell.collectors.rules import CrashRules
-from watchbell.collectors.workloads import Workloads
+from watchbell.collectors.seen.changes import changed_meanwhile, what_changed
+from watchbell.collectors.seen.node import node_look
+from watchbell.collectors.seen.nodes import Nodes
+from watchbell.collectors.seen.pod import Owner
+from watchbell.collectors.seen.rollouts import RolloutState, rollout_state
+from watchbell.collectors.seen.workloads import Workloads
 from watchbell.kube.access import Access
 from watchbell.kube.client import Client
 from watchbell.kube.errors import Forbidden

@@ -14,8 +14,8 @@ from watchbell.api.conditions import find
 from watchbell.api.enums import IncidentKind, Severity
 from watchbell.api.names import API_VERSION
 from watchbell.api.times import stamp
-from watchbell.collectors.hush import SILENCES, Hush, Tally
-from watchbell.collectors.silences import IncidentFacts
+from watchbell.collectors.silencing.hush import SILENCES, Hush, Tally
+from watchbell.collectors.silencing.silences import IncidentFacts
 from watchbell.kube.client import Client
 from watchbell.kube.errors import Invalid
 

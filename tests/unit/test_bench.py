@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from watchbell.api.enums import CrashKind, IncidentKind
 from watchbell.api.meta import parse
 from watchbell.api.policy import CollectorPolicy
-from watchbell.collectors.crash import detect
-from watchbell.collectors.pod import Pod
+from watchbell.collectors.faults.crash import detect
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.pod import Pod
 
 PATH = Path(__file__).resolve().parents[2] / "bench" / "figures.py"
 

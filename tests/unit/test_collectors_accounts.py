@@ -10,12 +10,12 @@ from collectorrig import policy_body
 from podrig import EPOCH, pod, stamp
 from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
-from watchbell.collectors.accounts import Scene, digest_facts, incident_facts
-from watchbell.collectors.batches import Batch
-from watchbell.collectors.caseload import Case
-from watchbell.collectors.incidents import Affected, Family, Group, Incident, Resolution
-from watchbell.collectors.pod import Owner
+from watchbell.collectors.casework.batches import Batch
+from watchbell.collectors.casework.caseload import Case
+from watchbell.collectors.casework.incidents import Affected, Family, Group, Incident, Resolution
+from watchbell.collectors.mailing.accounts import Scene, digest_facts, incident_facts
 from watchbell.collectors.policies import read_policy
+from watchbell.collectors.seen.pod import Owner
 from watchbell.mail.facts import Return
 
 LATER = EPOCH + timedelta(minutes=5)

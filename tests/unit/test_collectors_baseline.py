@@ -11,7 +11,7 @@ from driftrig import EPOCH, GATEWAY, IMAGE, RULES, Body, collector, content, dig
 from podrig import container
 from watchbell.api.baseline import BaselineStatus
 from watchbell.api.enums import BaselineMode, DriftCheck
-from watchbell.collectors.baseline import (
+from watchbell.collectors.baselines.baseline import (
     Baseline,
     CapturedWorkload,
     NotYet,
@@ -22,11 +22,11 @@ from watchbell.collectors.baseline import (
     read_baseline,
     with_workload,
 )
-from watchbell.collectors.content import Unread
-from watchbell.collectors.digests import text_hash
-from watchbell.collectors.drift import Motion, State, Subject, Verdict, assess
-from watchbell.collectors.pod import Owner, Pod
+from watchbell.collectors.baselines.content import Unread
+from watchbell.collectors.baselines.digests import text_hash
+from watchbell.collectors.baselines.drift import Motion, State, Subject, Verdict, assess
 from watchbell.collectors.rules import DriftRules, Pinned, PinnedContainer, Range
+from watchbell.collectors.seen.pod import Owner, Pod
 
 Change = Callable[[Body], Any]
 SAID = template_body()

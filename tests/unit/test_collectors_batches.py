@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbell.api.enums import Severity, Transition
-from watchbell.collectors.batches import THROTTLED_MAX, History, Request, Why, plan_mails, sent_before
-from watchbell.collectors.decisions import Rest
+from watchbell.collectors.casework.batches import THROTTLED_MAX, History, Request, Why, plan_mails, sent_before
+from watchbell.collectors.casework.decisions import Rest
 from watchbell.collectors.rules import Plan
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from podrig import EPOCH, stamp
-from watchbell.collectors.changes import SENTENCES_MAX, changed_meanwhile, duration, what_changed
-from watchbell.collectors.shape import Template
-from watchbell.collectors.workload import Revision, read_workload, revisions_of
+from watchbell.collectors.seen.changes import SENTENCES_MAX, changed_meanwhile, duration, what_changed
+from watchbell.collectors.seen.shape import Template
+from watchbell.collectors.seen.workload import Revision, read_workload, revisions_of
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 BASE = {"name": "collector", "image": "otel/x:1", "args": ["--config=/conf/a.yaml"]}

@@ -6,11 +6,11 @@ import pytest
 
 from podrig import EPOCH, backing_off, container, ended, looping, owned_by, pod, running_state, stamp
 from watchbell.api.enums import CrashKind
-from watchbell.collectors.crash import Quiet, Sight, detect, is_healthy, judge
-from watchbell.collectors.ends import KILL_NOTE, PROBE_DOUBT, PROBE_NOTE, STOP_NOTE
+from watchbell.collectors.faults.crash import Quiet, Sight, detect, is_healthy, judge
+from watchbell.collectors.faults.ends import KILL_NOTE, PROBE_DOUBT, PROBE_NOTE, STOP_NOTE
 from watchbell.collectors.findings import Look
-from watchbell.collectors.pod import Pod, memory_limit, owner_of
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.pod import Pod, memory_limit, owner_of
 
 ERROR, LOOP, OOM = CrashKind.CONTAINER_ERROR, CrashKind.CRASH_LOOP_BACK_OFF, CrashKind.OOM_KILLED
 SUBPROCESS = CrashKind.SUBPROCESS_CRASHED

@@ -6,8 +6,8 @@ import pytest
 
 from podrig import EPOCH, container, ended, looping, pod, running_state, stamp
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import Quiet, Sight, detect, judge
-from watchbell.collectors.restarts import KEPT_MAX, Restarts
+from watchbell.collectors.faults.crash import Quiet, Sight, detect, judge
+from watchbell.collectors.faults.restarts import KEPT_MAX, Restarts
 from watchbell.collectors.rules import CrashRules
 
 BURST = IncidentKind.RESTART_BURST

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from podrig import EPOCH, container, pod, pod_body, running_state, stamp, waiting
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import detect
-from watchbell.collectors.pod import Pod
-from watchbell.collectors.restarts import Restarts
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.faults.restarts import Restarts
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.pod import Pod
 
 ALL = CrashRules(frozenset(IncidentKind), not_ready_s=86_400)
 ERROR, OOM, LOOP, PULL = (

@@ -6,11 +6,11 @@ import pytest
 
 from podrig import EPOCH, container, ended, looping, owned_by, pod, pod_condition, stamp, waiting
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import Quiet, detect, is_healthy, judge_pod, still_wrong
-from watchbell.collectors.podwide import PREEMPTED_NOTE, REFUSED_NOTE
+from watchbell.collectors.faults.crash import Quiet, detect, is_healthy, judge_pod, still_wrong
+from watchbell.collectors.faults.podwide import PREEMPTED_NOTE, REFUSED_NOTE
+from watchbell.collectors.faults.sight import PodSight
+from watchbell.collectors.faults.signs import is_ready
 from watchbell.collectors.rules import CrashRules
-from watchbell.collectors.sight import PodSight
-from watchbell.collectors.signs import is_ready
 
 ALL = CrashRules(frozenset(IncidentKind))
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

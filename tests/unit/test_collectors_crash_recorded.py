@@ -6,9 +6,9 @@ import pytest
 
 from recorded import EXPECTED, FOLDER, RULES, findings_of, kinds_of, pods_of
 from watchbell.api.times import moment
-from watchbell.collectors.crash import detect
-from watchbell.collectors.ends import PROBE_DOUBT, PROBE_NOTE
-from watchbell.collectors.podwide import PREEMPTED_NOTE
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.faults.ends import PROBE_DOUBT, PROBE_NOTE
+from watchbell.collectors.faults.podwide import PREEMPTED_NOTE
 
 STANDING = ("config-error", "init-container", "invalid-image", "never-pull", "not-ready", "sidecar", "unschedulable")
 

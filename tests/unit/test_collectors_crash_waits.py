@@ -6,10 +6,10 @@ import pytest
 
 from podrig import EPOCH, container, ended, looping, pod, pod_condition, running_state, stamp, waiting
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.crash import Quiet, Sight, detect, judge, still_wrong
+from watchbell.collectors.faults.crash import Quiet, Sight, detect, judge, still_wrong
+from watchbell.collectors.faults.waits import CONFIG_FAILURES, PULL_FAILURES
 from watchbell.collectors.findings import Look
 from watchbell.collectors.rules import CrashRules
-from watchbell.collectors.waits import CONFIG_FAILURES, PULL_FAILURES
 
 ALL = CrashRules(frozenset(IncidentKind))
 HOUR = timedelta(hours=1)

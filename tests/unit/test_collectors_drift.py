@@ -9,7 +9,7 @@ import pytest
 
 from driftrig import EPOCH, GATEWAY, IMAGE, RULES, Body, collector, drift_of, judged, pod_of, subject, template_body
 from watchbell.api.enums import DriftCheck, IncidentKind
-from watchbell.collectors.drift import Motion, State, Subject, assess, finding
+from watchbell.collectors.baselines.drift import Motion, State, Subject, assess, finding
 from watchbell.collectors.findings import Difference
 
 Change = Callable[[Body], Any]

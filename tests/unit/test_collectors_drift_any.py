@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from driftrig import EPOCH, RULES, Body, content, digest, judged, pod_of, subject, template_body
 from podrig import container
 from watchbell.api.enums import BaselineMode, DriftCheck
-from watchbell.collectors.baseline import Baseline, CapturedWorkload, baseline_json, capture, read_baseline
-from watchbell.collectors.drift import State, assess
+from watchbell.collectors.baselines.baseline import Baseline, CapturedWorkload, baseline_json, capture, read_baseline
+from watchbell.collectors.baselines.drift import State, assess
 from watchbell.collectors.rules import DriftRules
 
 WORD = st.text("abcdefgh-=/ é", min_size=1, max_size=8)

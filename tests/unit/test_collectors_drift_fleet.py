@@ -24,11 +24,11 @@ from driftrig import (
 )
 from podrig import container, ended, pod_condition, running_state, stamp
 from watchbell.api.enums import DriftCheck
-from watchbell.collectors.content import Content, Unread, content_of
-from watchbell.collectors.drift import State, Subject, assess
+from watchbell.collectors.baselines.content import Content, Unread, content_of
+from watchbell.collectors.baselines.drift import State, Subject, assess
 from watchbell.collectors.findings import Difference
-from watchbell.collectors.pod import Pod
 from watchbell.collectors.rules import DriftRules, Range
+from watchbell.collectors.seen.pod import Pod
 
 Change = Callable[[Body], Any]
 SAID = template_body()

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from driftrig import Body, collector, pod_of, template_body
-from watchbell.collectors.pod import Pod
-from watchbell.collectors.shape import Access, ConfigUse, Shape, Template, env_digest
-from watchbell.collectors.shaping import CACHE_MAX
+from watchbell.collectors.seen.pod import Pod
+from watchbell.collectors.seen.shape import Access, ConfigUse, Shape, Template, env_digest
+from watchbell.collectors.seen.shaping import CACHE_MAX
 
 SECRET = "canary-of-a-password"
 

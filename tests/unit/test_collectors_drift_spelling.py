@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchbell.collectors.digests import data_hash, env_hash, image_digest, is_same_image, text_hash
-from watchbell.collectors.quantities import canonical, is_same
-from watchbell.collectors.shape import env_digest
+from watchbell.collectors.baselines.digests import data_hash, env_hash, image_digest, is_same_image, text_hash
+from watchbell.collectors.baselines.quantities import canonical, is_same
+from watchbell.collectors.seen.shape import env_digest
 
 D = f"sha256:{'a' * 64}"
 

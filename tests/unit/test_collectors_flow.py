@@ -9,8 +9,8 @@ from podrig import EPOCH, container, looping, pod, running_state, stamp
 from watchbell.api.enums import DriftCheck, IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.route import Route
-from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.decisions import (
+from watchbell.collectors.casework.caseload import Case, Caseload
+from watchbell.collectors.casework.decisions import (
     HOLD_MAX_S,
     Hold,
     Rest,
@@ -25,11 +25,10 @@ from watchbell.collectors.decisions import (
     silence,
     withdraw,
 )
-from watchbell.collectors.findings import NODE_OWNER, Difference, Finding
-from watchbell.collectors.folding import Outcome, fold
-from watchbell.collectors.health import Health, Standing, View, judge
-from watchbell.collectors.incidents import FAMILIES, Family, closed_at, group_of
-from watchbell.collectors.naming import (
+from watchbell.collectors.casework.folding import Outcome, fold
+from watchbell.collectors.casework.health import Health, Standing, View, judge
+from watchbell.collectors.casework.incidents import FAMILIES, Family, closed_at, group_of
+from watchbell.collectors.casework.naming import (
     BatchMark,
     Member,
     digest_name,
@@ -37,11 +36,12 @@ from watchbell.collectors.naming import (
     read_mark,
     read_members,
 )
-from watchbell.collectors.pod import Owner
-from watchbell.collectors.records import incident_body, incident_status
-from watchbell.collectors.recovery import Outgone, Sent, record_of
-from watchbell.collectors.routing import read_addresses, takes
+from watchbell.collectors.casework.records import incident_body, incident_status
+from watchbell.collectors.casework.recovery import Outgone, Sent, record_of
+from watchbell.collectors.casework.routing import read_addresses, takes
+from watchbell.collectors.findings import NODE_OWNER, Difference, Finding
 from watchbell.collectors.rules import Plan, Severities
+from watchbell.collectors.seen.pod import Owner
 
 SECOND = timedelta(seconds=1)
 PLAN = Plan(wait_s=5, repeat_s=3600, resolve_after_s=120, tells_resolved=True)

@@ -18,21 +18,21 @@ from collectorrig import mail_of, policy_body
 from podrig import EPOCH, container, looping, pod, running_state, stamp
 from watchbell.api import names
 from watchbell.api.enums import Severity, Transition
-from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.clues import Clues
-from watchbell.collectors.crash import detect
+from watchbell.collectors.casework.caseload import Caseload
+from watchbell.collectors.casework.health import View
+from watchbell.collectors.casework.naming import read_members
+from watchbell.collectors.casework.recovery import MailPage, Outgone, case_of, record_of, sent_of
+from watchbell.collectors.casework.surroundings import Surroundings
 from watchbell.collectors.desk import Desk
-from watchbell.collectors.health import View
-from watchbell.collectors.naming import read_members
-from watchbell.collectors.pod import Owner, Pod, owner_of
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.mailing.clues import Clues
+from watchbell.collectors.mailing.recipients import Recipients
+from watchbell.collectors.mailing.telling import Teller
+from watchbell.collectors.mailing.wording import Wording
 from watchbell.collectors.policies import read_policy
-from watchbell.collectors.recipients import Recipients
-from watchbell.collectors.recovery import MailPage, Outgone, case_of, record_of, sent_of
-from watchbell.collectors.silences import IncidentFacts, Silence
-from watchbell.collectors.surroundings import Surroundings
-from watchbell.collectors.telling import Teller
-from watchbell.collectors.watch import PodWatches
-from watchbell.collectors.wording import Wording
+from watchbell.collectors.seen.pod import Owner, Pod, owner_of
+from watchbell.collectors.seen.watch import PodWatches
+from watchbell.collectors.silencing.silences import IncidentFacts, Silence
 from watchbell.kube.errors import AlreadyExists, NotFound, Unreachable
 
 ROUTES = ("oncall", "team")

@@ -14,9 +14,8 @@ from collectorrig import EPOCH, backing_off, container, ended, looping, pod, pol
 from watchbell.api.enums import IncidentKind, Severity, Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment
-from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.crash import detect
-from watchbell.collectors.decisions import (
+from watchbell.collectors.casework.caseload import Case, Caseload
+from watchbell.collectors.casework.decisions import (
     LOOP_HOLD_S,
     Rest,
     Step,
@@ -29,15 +28,16 @@ from watchbell.collectors.decisions import (
     settle,
     withdraw,
 )
-from watchbell.collectors.folding import Outcome, fold
-from watchbell.collectors.health import Health, Standing, assess
-from watchbell.collectors.incidents import Family, Group, Past, closed_at, group_of, incident_name
-from watchbell.collectors.naming import message_name
-from watchbell.collectors.pod import Owner, Pod
+from watchbell.collectors.casework.folding import Outcome, fold
+from watchbell.collectors.casework.health import Health, Standing, assess
+from watchbell.collectors.casework.incidents import Family, Group, Past, closed_at, group_of, incident_name
+from watchbell.collectors.casework.naming import message_name
+from watchbell.collectors.casework.records import incident_body, incident_status
+from watchbell.collectors.casework.recovery import adopt, case_of, past_of, record_of
+from watchbell.collectors.faults.crash import detect
 from watchbell.collectors.policies import read_policy
-from watchbell.collectors.records import incident_body, incident_status
-from watchbell.collectors.recovery import adopt, case_of, past_of, record_of
 from watchbell.collectors.rules import CrashRules, Plan, Severities
+from watchbell.collectors.seen.pod import Owner, Pod
 
 SECOND = timedelta(seconds=1)
 GROUP = Group("obs", "collectors", "uid-1", Owner("Deployment", "gateway"), Family.CRASH, "collector")

@@ -8,8 +8,8 @@ import pytest
 from podrig import EPOCH, pod, pod_condition, stamp
 from watchbell.api.enums import IncidentKind
 from watchbell.collectors.findings import Look
-from watchbell.collectors.node import CORDONED_NOTE, NEW_NODE_S, Node, lost_at, node_look
 from watchbell.collectors.rules import CrashRules
+from watchbell.collectors.seen.node import CORDONED_NOTE, NEW_NODE_S, Node, lost_at, node_look
 
 RULES = CrashRules(frozenset(IncidentKind))
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from podrig import EPOCH, container, owned_by, pod, pod_body, pod_condition, stamp, status_body
-from watchbell.collectors.pod import GOOD_CONDITIONS, Pod, is_sidecar, main_container, owner_of, spec_of
+from watchbell.collectors.seen.pod import GOOD_CONDITIONS, Pod, is_sidecar, main_container, owner_of, spec_of
 
 PAGE = msgspec.json.Decoder(list[Pod])
 BYTES_PER_POD_MAX = 1100

@@ -5,8 +5,8 @@ import tracemalloc
 import msgspec
 import pytest
 
-from watchbell.collectors.records import IncidentRecord
-from watchbell.collectors.recovery import IncidentPage, record_of
+from watchbell.collectors.casework.records import IncidentRecord
+from watchbell.collectors.casework.recovery import IncidentPage, record_of
 
 COUNT = 200
 NOISE = "x" * 20_000

@@ -8,9 +8,9 @@ import pytest
 from podrig import EPOCH, container, ended, owned_by, pod, pod_condition, stamp
 from watchbell.api.enums import IncidentKind
 from watchbell.collectors.findings import Look
-from watchbell.collectors.rollouts import RolloutState, failed_job, misses_nodes, rollout_state, stuck
 from watchbell.collectors.rules import CrashRules
-from watchbell.collectors.workload import KINDS, read_workload
+from watchbell.collectors.seen.rollouts import RolloutState, failed_job, misses_nodes, rollout_state, stuck
+from watchbell.collectors.seen.workload import KINDS, read_workload
 
 RULES = CrashRules(frozenset(IncidentKind))
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

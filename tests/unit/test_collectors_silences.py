@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchbell.api.enums import IncidentKind, MatchOperator, Severity, SilenceField
-from watchbell.collectors.silences import (
+from watchbell.collectors.silencing.silences import (
     IncidentFacts,
     Matcher,
     Silence,

@@ -14,13 +14,13 @@ from watchbell.api.enums import BaselineMode
 from watchbell.cli.cluster import Cluster, in_cluster
 from watchbell.cli.console import CommandError, as_json, as_yaml, complain, harmless, print_object
 from watchbell.cli.subjects import Fleet, read_fleet
-from watchbell.collectors.baseline import Baseline, CapturedWorkload, capture, pinned_block, read_baseline
-from watchbell.collectors.drift import assess
-from watchbell.collectors.fleet import Subject
-from watchbell.collectors.pod import Owner
+from watchbell.collectors.baselines.baseline import Baseline, CapturedWorkload, capture, pinned_block, read_baseline
+from watchbell.collectors.baselines.drift import assess
+from watchbell.collectors.baselines.fleet import Subject
+from watchbell.collectors.baselines.verdicts import State, Verdict
 from watchbell.collectors.policies import Policy, Scope, read_policy
 from watchbell.collectors.rules import DriftRules
-from watchbell.collectors.verdicts import State, Verdict
+from watchbell.collectors.seen.pod import Owner
 from watchbell.kube.client import custom
 
 POLICIES = custom("collectorpolicies")

@@ -15,7 +15,7 @@ from watchbell.api.times import moment
 from watchbell.cli.cluster import Cluster, in_cluster, who_am_i
 from watchbell.cli.console import CommandError, complain, print_list, print_object, table
 from watchbell.cli.spans import short
-from watchbell.collectors.silences import IncidentFacts
+from watchbell.collectors.silencing.silences import IncidentFacts
 from watchbell.kube.client import custom
 
 INCIDENTS = custom("collectorincidents")

@@ -14,7 +14,7 @@ from watchbell.cli.cluster import Cluster, in_cluster, who_am_i
 from watchbell.cli.console import CommandError, complain, print_list, print_object, table
 from watchbell.cli.incident import facts_of, is_open
 from watchbell.cli.spans import left, short
-from watchbell.collectors.silences import Silence, Window, read_silence
+from watchbell.collectors.silencing.silences import Silence, Window, read_silence
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, ApiError
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from watchbell.collectors.baseline import Baseline
-from watchbell.collectors.content import ConfigState, Unread, content_of
-from watchbell.collectors.drift import wanted_configs
-from watchbell.collectors.drifts import collector_above, desired_of, images_of
-from watchbell.collectors.fleet import Subject, alike
-from watchbell.collectors.pod import Owner, Pod, owner_of
+from watchbell.collectors.baselines.baseline import Baseline
+from watchbell.collectors.baselines.content import ConfigState, Unread, content_of
+from watchbell.collectors.baselines.drift import wanted_configs
+from watchbell.collectors.baselines.drifts import collector_above, desired_of, images_of
+from watchbell.collectors.baselines.fleet import Subject, alike
 from watchbell.collectors.policies import Scope
 from watchbell.collectors.rules import DriftRules
-from watchbell.collectors.watch import UNFINISHED
-from watchbell.collectors.workload import KINDS, OtelCollector, Workload, read_workload
+from watchbell.collectors.seen.pod import Owner, Pod, owner_of
+from watchbell.collectors.seen.watch import UNFINISHED
+from watchbell.collectors.seen.workload import KINDS, OtelCollector, Workload, read_workload
 from watchbell.kube.client import CONFIGMAPS, NODES, PODS, Client
 from watchbell.kube.errors import ApiError, NotFound
 

@@ -17,7 +17,7 @@ import yaml
 from watchbell.api.times import moment
 from watchbell.cli.cluster import Cluster, in_cluster
 from watchbell.cli.console import CommandError, complain, harmless
-from watchbell.collectors.records import IncidentRecord
+from watchbell.collectors.casework.records import IncidentRecord
 from watchbell.kube.client import custom
 from watchbell.mail.document import Rendered
 from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts

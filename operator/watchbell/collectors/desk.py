@@ -13,9 +13,8 @@ from typing import Any
 from watchbell.api.enums import Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import stamp
-from watchbell.collectors.caseload import Case
-from watchbell.collectors.clues import Clues
-from watchbell.collectors.decisions import (
+from watchbell.collectors.casework.caseload import Case
+from watchbell.collectors.casework.decisions import (
     Decision,
     Hold,
     Rest,
@@ -29,16 +28,17 @@ from watchbell.collectors.decisions import (
     silence,
     withdraw,
 )
-from watchbell.collectors.health import judge
-from watchbell.collectors.incidents import Incident, Past, closed_at
-from watchbell.collectors.mailroom import NO_RECIPIENTS_POLL_S, Mailroom
+from watchbell.collectors.casework.health import judge
+from watchbell.collectors.casework.incidents import Incident, Past, closed_at
+from watchbell.collectors.casework.records import incident_body
+from watchbell.collectors.casework.recovery import adopt, past_of
+from watchbell.collectors.casework.statuses import INCIDENTS, Statuses, reference
+from watchbell.collectors.casework.surroundings import Surroundings
+from watchbell.collectors.mailing.clues import Clues
+from watchbell.collectors.mailing.mailroom import NO_RECIPIENTS_POLL_S, Mailroom
+from watchbell.collectors.mailing.telling import Teller
 from watchbell.collectors.policies import Policy
-from watchbell.collectors.records import incident_body
-from watchbell.collectors.recovery import adopt, past_of
-from watchbell.collectors.silences import IncidentFacts
-from watchbell.collectors.statuses import INCIDENTS, Statuses, reference
-from watchbell.collectors.surroundings import Surroundings
-from watchbell.collectors.telling import Teller
+from watchbell.collectors.silencing.silences import IncidentFacts
 from watchbell.kube.errors import AlreadyExists
 from watchbell.logs import about
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchbell.api.enums import DriftCheck, IncidentKind
-from watchbell.collectors.pod import Owner
+from watchbell.collectors.seen.pod import Owner
 
 NODE_OWNER = "Node"
 """The owner's kind of what is about a whole node."""

@@ -9,24 +9,24 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watchbell.api.enums import IncidentKind
-from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.crash import detect
-from watchbell.collectors.drifts import Drifts
+from watchbell.collectors.baselines.drifts import Drifts
+from watchbell.collectors.baselines.verdicts import State, Verdict, finding
+from watchbell.collectors.casework.caseload import Caseload
+from watchbell.collectors.casework.folding import Outcome
+from watchbell.collectors.casework.health import Standing, View, is_ready
+from watchbell.collectors.casework.incidents import Family, Group, Incident
+from watchbell.collectors.faults.crash import detect
+from watchbell.collectors.faults.podevents import probe_kill
+from watchbell.collectors.faults.restarts import Restarts
 from watchbell.collectors.findings import NODE_OWNER, Finding, Look
-from watchbell.collectors.folding import Outcome
-from watchbell.collectors.health import Standing, View, is_ready
-from watchbell.collectors.incidents import Family, Group, Incident
-from watchbell.collectors.node import node_look
-from watchbell.collectors.nodes import Nodes
-from watchbell.collectors.pod import BARE, Owner, Pod, owner_of
-from watchbell.collectors.podevents import probe_kill
 from watchbell.collectors.policies import Policy, PolicyKey
-from watchbell.collectors.restarts import Restarts
-from watchbell.collectors.rollouts import RolloutState, failed_job, rollout_state, stuck
-from watchbell.collectors.verdicts import State, Verdict, finding
-from watchbell.collectors.watch import PodWatches
-from watchbell.collectors.workload import Job
-from watchbell.collectors.workloads import Workloads
+from watchbell.collectors.seen.node import node_look
+from watchbell.collectors.seen.nodes import Nodes
+from watchbell.collectors.seen.pod import BARE, Owner, Pod, owner_of
+from watchbell.collectors.seen.rollouts import RolloutState, failed_job, rollout_state, stuck
+from watchbell.collectors.seen.watch import PodWatches
+from watchbell.collectors.seen.workload import Job
+from watchbell.collectors.seen.workloads import Workloads
 from watchbell.kube.client import Client
 from watchbell.kube.workqueue import WorkQueue
 

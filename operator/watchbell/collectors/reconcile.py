@@ -14,24 +14,24 @@ from datetime import datetime
 from typing import Any
 
 from watchbell.api.names import ANNOTATION_ACKNOWLEDGED_BY
-from watchbell.collectors.batches import sent_before
 from watchbell.collectors.books import Books, TemplateBook
-from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.clues import Clues
+from watchbell.collectors.casework.batches import sent_before
+from watchbell.collectors.casework.caseload import Caseload
+from watchbell.collectors.casework.incidents import closed_at
+from watchbell.collectors.casework.records import IncidentRecord
+from watchbell.collectors.casework.recovery import Outgone, case_of
+from watchbell.collectors.casework.statuses import INCIDENTS
+from watchbell.collectors.casework.surroundings import Recorder, Surroundings
+from watchbell.collectors.casework.takeover import Takeover
 from watchbell.collectors.desk import Desk
-from watchbell.collectors.incidents import closed_at
-from watchbell.collectors.podevents import warning_events
+from watchbell.collectors.faults.podevents import warning_events
+from watchbell.collectors.mailing.clues import Clues
+from watchbell.collectors.mailing.recipients import Recipients
+from watchbell.collectors.mailing.telling import MessageSink, Teller
+from watchbell.collectors.mailing.wording import Templates, Wording
 from watchbell.collectors.policies import Policy, PolicyKey, named_templates, read_policy
-from watchbell.collectors.recipients import Recipients
-from watchbell.collectors.records import IncidentRecord
-from watchbell.collectors.recovery import Outgone, case_of
 from watchbell.collectors.senses import Hearers, Running, Senses
 from watchbell.collectors.standing import POLICIES, Standing
-from watchbell.collectors.statuses import INCIDENTS
-from watchbell.collectors.surroundings import Recorder, Surroundings
-from watchbell.collectors.takeover import Takeover
-from watchbell.collectors.telling import MessageSink, Teller
-from watchbell.collectors.wording import Templates, Wording
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError
 from watchbell.kube.informer import Informer

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from watchbell.collectors.caseload import Caseload
-from watchbell.collectors.changes import changed_meanwhile, what_changed
-from watchbell.collectors.decisions import Rest
-from watchbell.collectors.drifts import Drifts
-from watchbell.collectors.hush import Hush, Tally
+from watchbell.collectors.baselines.drifts import Drifts
+from watchbell.collectors.baselines.verdicts import Verdict
+from watchbell.collectors.casework.caseload import Caseload
+from watchbell.collectors.casework.decisions import Rest
 from watchbell.collectors.lookout import Lookout, Sources
-from watchbell.collectors.nodes import Nodes
-from watchbell.collectors.pod import Owner, Pod, owner_of
 from watchbell.collectors.policies import Policy, PolicyKey, Scope
-from watchbell.collectors.silences import SilenceKey
-from watchbell.collectors.verdicts import Verdict
-from watchbell.collectors.watch import PodWatches
-from watchbell.collectors.workloads import Workloads
+from watchbell.collectors.seen.changes import changed_meanwhile, what_changed
+from watchbell.collectors.seen.nodes import Nodes
+from watchbell.collectors.seen.pod import Owner, Pod, owner_of
+from watchbell.collectors.seen.watch import PodWatches
+from watchbell.collectors.seen.workloads import Workloads
+from watchbell.collectors.silencing.hush import Hush, Tally
+from watchbell.collectors.silencing.silences import SilenceKey
 from watchbell.kube.client import Client
 
 

@@ -12,9 +12,10 @@ from watchbell.api.enums import ConnectorKind
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.collectors.books import Books
-from watchbell.collectors.caseload import Case, Caseload
-from watchbell.collectors.health import assess
-from watchbell.collectors.incidents import Family
+from watchbell.collectors.casework.caseload import Case, Caseload
+from watchbell.collectors.casework.health import assess
+from watchbell.collectors.casework.incidents import Family
+from watchbell.collectors.casework.records import MANAGER
 from watchbell.collectors.policies import (
     Policy,
     PolicyKey,
@@ -22,9 +23,8 @@ from watchbell.collectors.policies import (
     named_templates,
     wanted_connectors,
 )
-from watchbell.collectors.records import MANAGER
+from watchbell.collectors.seen.watch import PodWatches
 from watchbell.collectors.sightings import Sighting, Unresolved, policy_status
-from watchbell.collectors.watch import PodWatches
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import Forbidden, NotFound
 from watchbell.kube.resources import ObjectRef

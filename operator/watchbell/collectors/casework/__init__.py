@@ -1,0 +1,1 @@
+"""From findings to incidents: folded, decided, written first, recovered after a death."""

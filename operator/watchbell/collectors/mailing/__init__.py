@@ -1,0 +1,1 @@
+"""From incidents to messages: who gets what in which words, alone or together."""

@@ -1,0 +1,1 @@
+"""Who need not hear of what, and until when."""
