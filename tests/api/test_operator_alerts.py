@@ -97,6 +97,8 @@ async def test_a_storm_over_many_kills_is_told_once_by_digests_and_once_by_singl
         results = {_id(one): condition(one, "Succeeded")["reason"] for one in messages}
         unknown = {name for name, reason in results.items() if reason == "OutcomeUnknown"}
         assert set(results.values()) <= {"AcceptedByServer", "OutcomeUnknown"}
+        # Killed twice over one and the same mail: nobody knows whether it went out, and it says so.
+        assert len(unknown) <= KILLS // 2
         came = at.message_ids()
         assert results.keys() - unknown <= came.keys() <= results.keys()
         assert sum(came.values()) - len(came) <= KILLS
