@@ -60,6 +60,12 @@ IMPATIENT = (
 that was just made counts as one that was up for long."""
 
 
+def _heed_ctrl_c() -> None:
+    """A shell without job control starts what runs in the background with Ctrl-C ignored, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Operator:
     """One `watchbell run`. Its log is a file; `returncode` is None while it runs."""
 
@@ -80,6 +86,7 @@ class Operator:
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHBELL_")}
         with log.open("ab") as sink:
+            _heed_ctrl_c()
             self._process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
 
     @property
