@@ -57,7 +57,13 @@ async def test_messages_that_are_there_at_the_start_are_not_told_that_their_conn
             await at.make("EmailMessage", f"early-{number}", MAIL)
         async with at.operator() as operator:
             await at.settled(5)
-            lines = [line for line in operator.text.splitlines() if '"msg":"mail"' in line]
+
+            async def logged():
+                # A line follows the write that it tells of.
+                lines = [line for line in operator.text.splitlines() if '"msg":"mail"' in line]
+                return lines if len(lines) >= 5 else None
+
+            lines = await until(logged, "each mail has its line")
             assert len(lines) == 5
             assert all("AcceptedByServer" in line for line in lines)
 
