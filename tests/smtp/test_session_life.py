@@ -96,6 +96,23 @@ async def test_a_cancelled_message_closes_the_session():
     assert not session.is_usable
 
 
+async def test_a_message_that_is_cancelled_while_its_reply_arrives_is_cancelled():
+    """Python's `wait_for` before 3.12 gives the reply back and forgets the cancellation: the operator would not stop for ten minutes."""
+    async with Scripted([GREET, "r", ehlo(), "r", OK, "r", OK, "r", "hang"]) as server:
+        session = await open_session(relay(server.port), dialer(), StageLog())
+        assert isinstance(session, Session)
+        sending = asyncio.create_task(submit(session, Envelope(USER, ("a@example.com",)), b"x\r\n", _yes))
+        await reached(server, 4)
+        session.dialog.wire.data_received(b"354 go\r\n")
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(10):
+                await sending
+        await server.left()
+
+    assert not session.is_usable
+
+
 async def _yes() -> bool:
     return True
 

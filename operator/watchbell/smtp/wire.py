@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from typing import cast
 
-from aiosmtplib import SMTPResponse, SMTPServerDisconnected
+from aiosmtplib import SMTPReadTimeoutError, SMTPResponse, SMTPServerDisconnected
 from aiosmtplib.protocol import SMTPProtocol
 
 from watchbell.smtp.replies import is_one_reply, may_be_smtp
@@ -76,6 +76,14 @@ class Wire(SMTPProtocol):
         """Send one line and read one reply. The caller has checked `seen` before; from here on it counts anew."""
         del self.seen[:]
         return await self.execute_command(line, timeout=timeout_s)
+
+    async def read_response(self, timeout: float | None = None) -> SMTPResponse:  # noqa: ASYNC109 - aiosmtplib's own signature
+        """One reply. The time-out is ours: `asyncio.wait_for`, aiosmtplib's, drops a cancellation that meets the reply (Python < 3.12)."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await super().read_response()
+        except TimeoutError as exc:
+            raise SMTPReadTimeoutError("Timed out waiting for server response") from exc
 
     def expect_reply(self) -> None:
         """Begin a new account for something written past `command`; without it aiosmtplib drops a reply that comes before the read."""
