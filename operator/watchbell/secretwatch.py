@@ -11,7 +11,7 @@ import msgspec
 
 from watchbell.api.names import LABEL_OPT_IN, SECRET_TYPE
 from watchbell.kube.client import SECRETS, Client
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 
 OnSecret = Callable[[str, str, str], None]
 
@@ -37,28 +37,27 @@ class SecretWatch:
     def __init__(self, client: Client, namespaces: tuple[str, ...], changed: OnSecret) -> None:
         self._changed = changed
         self._informers = [
-            Informer(
+            Informers(
                 client,
                 SECRETS,
                 OptedIn,
-                namespace=namespace,
+                namespaces,
                 label_selector=labels,
                 field_selector=fields,
                 on_change=self._heard,
             )
-            for namespace in namespaces or (None,)
             for labels, fields in ((f"{LABEL_OPT_IN}=true", ""), ("", f"type={SECRET_TYPE}"))
         ]
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
+            for informers in self._informers:
+                group.create_task(informers.run())
 
     def sees(self, kind: str, namespace: str, name: str) -> bool:
         """Whether changes of this object are told."""
-        return kind == "Secret" and any((namespace, name) in informer.store for informer in self._informers)
+        return kind == "Secret" and any((namespace, name) in informers for informers in self._informers)
 
     def _heard(self, old: OptedIn | None, new: OptedIn | None) -> None:
         seen = new or old

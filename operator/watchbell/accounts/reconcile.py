@@ -26,7 +26,7 @@ from watchbell.api.names import API_VERSION, LABEL_RECOVERY
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, NotFound
 from watchbell.kube.events import EventRecorder
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import Written, write_status
 from watchbell.kube.workqueue import WorkQueue
@@ -96,41 +96,37 @@ class Accounts:
     @staticmethod
     def _informers(
         parts: AccountParts, plural: str, heed: Callable[[_Record | None, _Record | None], None], label: str
-    ) -> tuple[Informer[_Record], ...]:
-        return tuple(
-            Informer(
-                parts.client,
-                custom(plural),
-                _Record,
-                namespace=namespace,
-                label_selector=label,
-                field_selector=UNFINISHED,
-                on_change=heed,
-            )
-            for namespace in parts.namespaces or (None,)
+    ) -> Informers[_Record]:
+        return Informers(
+            parts.client,
+            custom(plural),
+            _Record,
+            parts.namespaces,
+            label_selector=label,
+            field_selector=UNFINISHED,
+            on_change=heed,
         )
 
     @property
     def is_synced(self) -> bool:
         """Whether every unfinished AccountRecovery was seen once."""
-        return all(informer.synced.is_set() for informer in self._recoveries)
+        return self._recoveries.is_synced
 
     @property
     def unfinished(self) -> int:
         """How many are not finished."""
-        return sum(len(informer.store) for informer in self._recoveries)
+        return len(self._recoveries)
 
     def lead(self) -> None:
         """This process works from now on."""
-        for informer in self._recoveries:
-            for key in informer.store:
-                self._queue.add(key)
+        for key in self._recoveries:
+            self._queue.add(key)
 
     async def run(self) -> None:
         """Watches and works until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in (*self._recoveries, *self._messages):
-                group.create_task(informer.run())
+            group.create_task(self._recoveries.run())
+            group.create_task(self._messages.run())
             group.create_task(self._queue.run())
             group.create_task(self._expiry.run())
 
@@ -153,7 +149,7 @@ class Accounts:
     # ------------------------------------------------------------------ what is done
 
     async def _look(self, key: Key) -> float | None:
-        if not self._parts.leading() or not any(key in informer.store for informer in self._recoveries):
+        if not self._parts.leading() or key not in self._recoveries:
             return None
         namespace, name = key
         try:

@@ -34,7 +34,7 @@ from watchbell.collectors.senses import Hearers, Running, Senses
 from watchbell.collectors.standing import POLICIES, Standing
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 from watchbell.kube.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,9 @@ class Collectors:
             leading=leading,
         )
         self._watches = self._senses.watches
-        self._records = [self._informer(namespace) for namespace in settings.namespaces or (None,)]
+        self._records = Informers(
+            client, INCIDENTS, IncidentRecord, settings.namespaces, field_selector=OPEN, on_change=self._heed_record
+        )
         self._recipients = Recipients(client, clock, self._touch_policy)
         self._teller = Teller(
             client,
@@ -147,16 +149,6 @@ class Collectors:
     def _requeue(self, fingerprint: str) -> None:
         self._cases.add(fingerprint)
 
-    def _informer(self, namespace: str | None) -> Informer[IncidentRecord]:
-        return Informer(
-            self._client,
-            INCIDENTS,
-            IncidentRecord,
-            namespace=namespace,
-            field_selector=OPEN,
-            on_change=self._heed_record,
-        )
-
     # --- what others see
 
     @property
@@ -183,9 +175,7 @@ class Collectors:
     @property
     def is_ready(self) -> bool:
         """Whether all caches are full (or told why not)."""
-        if not all(informer.synced.is_set() or informer.failure for informer in self._records):
-            return False
-        if not self._senses.is_ready:
+        if not (self._records.is_settled and self._senses.is_ready):
             return False
         scopes = {policy.scope for policy in self._policies.values() if policy.is_enforced and policy.scope}
         return all(self._watches.is_synced(scope) or self._watches.failure(scope) for scope in scopes)
@@ -291,7 +281,7 @@ class Collectors:
         """Watches, decides while leading, and audits, until cancelled."""
         queues: tuple[Running, ...] = (self._cases, self._desk.mailroom, self._desk.statuses, self._standing)
         async with asyncio.TaskGroup() as group:
-            for part in (*self._senses.parts, *queues, *self._records):
+            for part in (*self._senses.parts, *queues, self._records):
                 group.create_task(part.run())
             group.create_task(self._lead())
 
@@ -319,7 +309,7 @@ class Collectors:
             return
 
     def _are_caches_full(self) -> bool:
-        return all(informer.synced.is_set() for informer in self._records) and self._senses.is_ready
+        return self._records.is_synced and self._senses.is_ready
 
     def _stand_by(self) -> None:
         if self._deciding:
@@ -345,9 +335,8 @@ class Collectors:
         if not self._leading():
             return
         now = self._now()
-        for informer in self._records:
-            for record in informer.store.values():
-                self._admit(record, outgone, now)
+        for record in self._records.values():
+            self._admit(record, outgone, now)
         if outgone is not None:
             self._remember_mails(outgone, now)
         self._deciding = True

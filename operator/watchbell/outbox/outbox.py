@@ -19,7 +19,7 @@ import msgspec
 from watchbell import metrics
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError, Invalid
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
 from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
@@ -125,7 +125,9 @@ class Outbox:
             minter=minter,
         )
         self._courier = Courier(self._desk)
-        self._informers = [self._informer(name) for name in settings.namespaces or (None,)]
+        self._informers = Informers(
+            client, MESSAGES, Note, settings.namespaces, field_selector=UNFINISHED, on_change=self._on_change
+        )
 
     # --- what others call
 
@@ -153,14 +155,13 @@ class Outbox:
     @property
     def is_synced(self) -> bool:
         """Whether every unfinished message of the cluster has been seen."""
-        return all(informer.synced.is_set() for informer in self._informers)
+        return self._informers.is_synced
 
     async def run(self) -> None:
         """Watches at once, sends when `lead` returns. Returns when another process has taken the journal: then this one must not lead."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(informer.run()) for informer in self._informers]
-                tasks.append(group.create_task(self._work()))
+                tasks = [group.create_task(self._informers.run()), group.create_task(self._work())]
                 await self._lost.wait()
                 for task in tasks:
                     task.cancel()
@@ -182,11 +183,6 @@ class Outbox:
 
     def _seconds(self) -> float:
         return self._now().timestamp()
-
-    def _informer(self, namespace: str | None) -> Informer[Note]:
-        return Informer(
-            self._client, MESSAGES, Note, namespace=namespace, field_selector=UNFINISHED, on_change=self._on_change
-        )
 
     def _on_change(self, old: Note | None, new: Note | None) -> None:
         """The watch tells of new and of vanished messages; between these the outbox itself is the only one who writes their status."""

@@ -17,7 +17,7 @@ import msgspec
 from watchbell.api.names import ANNOTATION_REQUESTED_AT, API_VERSION
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import write_status
 from watchbell.kube.workqueue import WorkQueue
@@ -90,10 +90,7 @@ class Templates:
         self._problems: dict[TemplateKey, tuple[tuple[str, int], TemplateProblem]] = {}
         self._unbound: dict[TemplateKey, tuple[tuple[str, int], TemplateProblem]] = {}
         self._queue: WorkQueue[TemplateKey] = WorkQueue(self._look, workers=WORKERS, name="templates", clock=clock)
-        self._informers = tuple(
-            Informer(client, TEMPLATES, TemplateRecord, namespace=namespace, on_change=self._heed)
-            for namespace in namespaces or (None,)
-        )
+        self._informers = Informers(client, TEMPLATES, TemplateRecord, namespaces, on_change=self._heed)
 
     # ------------------------------------------------------------------ what is asked
 
@@ -136,26 +133,24 @@ class Templates:
     @property
     def is_synced(self) -> bool:
         """Whether every template was seen once."""
-        return all(informer.synced.is_set() for informer in self._informers)
+        return self._informers.is_synced
 
     @property
     def failure(self) -> ApiError | None:
         """Why the picture may be stale now."""
-        return next((informer.failure for informer in self._informers if informer.failure), None)
+        return self._informers.failure
 
     # ------------------------------------------------------------------ what is told
 
     def lead(self) -> None:
         """This process tries and writes from now on."""
-        for informer in self._informers:
-            for key in informer.store:
-                self._queue.add(key)
+        for key in self._informers:
+            self._queue.add(key)
 
     async def run(self) -> None:
         """Watches and writes until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
+            group.create_task(self._informers.run())
             group.create_task(self._queue.run())
 
     # ------------------------------------------------------------------ how it works
@@ -179,7 +174,7 @@ class Templates:
         self._on_change(*record.key)
 
     def _record(self, key: TemplateKey) -> TemplateRecord | None:
-        return next((informer.store[key] for informer in self._informers if key in informer.store), None)
+        return self._informers.get(key)
 
     async def _template(self, record: TemplateRecord) -> Compiled | TemplateProblem:
         """One at a time: of a thousand mails that ask at once the first one fetches, and what failed is not compiled again."""

@@ -28,7 +28,7 @@ from watchbell.collectors.silencing.silences import (
 )
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError
-from watchbell.kube.informer import Informer
+from watchbell.kube.informers import Informers
 from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import write_status
 from watchbell.kube.workqueue import WorkQueue
@@ -118,10 +118,7 @@ class Hush:
         self._windows: dict[SilenceKey, Window] = {}
         self._told: dict[str, datetime] = {}
         self._queue: WorkQueue[SilenceKey] = WorkQueue(self._look, workers=WORKERS, name="silences", clock=clock)
-        self._informers = tuple(
-            Informer(client, SILENCES, SilenceRecord, namespace=namespace, on_change=self._heed)
-            for namespace in namespaces or (None,)
-        )
+        self._informers = Informers(client, SILENCES, SilenceRecord, namespaces, on_change=self._heed)
 
     # ------------------------------------------------------------------ what is asked
 
@@ -146,12 +143,12 @@ class Hush:
     @property
     def is_synced(self) -> bool:
         """Whether every silence was seen once: before, nobody can say that an incident is not muted."""
-        return all(informer.synced.is_set() for informer in self._informers)
+        return self._informers.is_synced
 
     @property
     def failure(self) -> ApiError | None:
         """Why the picture may be stale now."""
-        return next((informer.failure for informer in self._informers if informer.failure), None)
+        return self._informers.failure
 
     # ------------------------------------------------------------------ what is told
 
@@ -175,8 +172,7 @@ class Hush:
     async def run(self) -> None:
         """Watches and writes until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
-                group.create_task(informer.run())
+            group.create_task(self._informers.run())
             group.create_task(self._queue.run())
 
     # ------------------------------------------------------------------ how it works
@@ -223,7 +219,7 @@ class Hush:
         self._on_change(namespace)
 
     def _record(self, key: SilenceKey) -> SilenceRecord | None:
-        return next((informer.store[key] for informer in self._informers if key in informer.store), None)
+        return self._informers.get(key)
 
     async def _look(self, key: SilenceKey) -> float | None:
         """One silence as of now: tells of a boundary that was passed, writes the status; seconds to the next look."""
