@@ -49,7 +49,6 @@ class WorkloadSpec(msgspec.Struct, rename="camel", gc=False):
     template: Template | None = None
     strategy: Strategy | None = None
     update_strategy: Strategy | None = None
-    progress_deadline_seconds: int | None = None
     mode: str = ""
     image: str = ""
 
@@ -60,7 +59,6 @@ class WorkloadStatus(msgspec.Struct, rename="camel", gc=False):
     observed_generation: int = 0
     replicas: int = 0
     updated_replicas: int = 0
-    ready_replicas: int = 0
     available_replicas: int = 0
     current_revision: str = ""
     update_revision: str = ""
@@ -68,7 +66,6 @@ class WorkloadStatus(msgspec.Struct, rename="camel", gc=False):
     current_number_scheduled: int = 0
     updated_number_scheduled: int = 0
     number_ready: int = 0
-    number_misscheduled: int = 0
     failed: int = 0
     conditions: tuple[PodCondition, ...] = ()
 
