@@ -122,7 +122,7 @@ class Room:
         return await self.client.get(RECOVERIES, name, self.namespace)
 
     async def status(
-        self, is_so: Callable[[dict[str, Any]], object], name: str = "reset-alice", within_s: float = 15.0
+        self, is_so: Callable[[dict[str, Any]], object], name: str = "reset-alice", within_s: float = 40.0
     ) -> dict[str, Any]:
         """The status once it is so."""
         deadline = time.monotonic() + within_s

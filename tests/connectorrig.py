@@ -27,7 +27,7 @@ KINDS = {
     "ClusterSmtpConnector": custom("clustersmtpconnectors", namespaced=False),
     "SmtpTest": custom("smtptests"),
 }
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 LOGIN = {"username": smtprig.USER, "password": smtprig.CANARY}
 
 

@@ -35,7 +35,7 @@ from smtprig import CANARY, USER, Authority, Inbox, mail_server
 from watchbell.api.names import API_VERSION
 from watchbell.kube.client import CONFIGMAPS, LEASES, PODS, SECRETS, Client, custom
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 START_S = 30.0
 KINDS = {
     "SmtpConnector": custom("smtpconnectors"),
@@ -133,7 +133,7 @@ class Operator:
         """Any other signal."""
         self._process.send_signal(number)
 
-    async def ended(self, within_s: float = 15.0) -> int:
+    async def ended(self, within_s: float = 40.0) -> int:
         """Its exit code, once it has ended."""
         await until(lambda: self.returncode is not None, "the operator has ended", within_s)
         assert self.returncode is not None

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,17 +12,19 @@ import msgspec
 from kuberig import client_of, until
 from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
+from watchbell.kube.errors import NotFound
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.journal import JOURNAL_NAME, LINES
+from watchbell.outbox.journal import PAGES_MAX, page_name
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
+from watchbell.outbox.page import LINES
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.smtp.model import Fault, Relay, RetryClass
 
 MESSAGES = custom("emailmessages")
 BRISK = replace(
-    DEFAULT_SCHEDULE, delays_s=dict.fromkeys(RetryClass, (0.05,)) | {RetryClass.NEVER: ()}, resend_after_s=1.2
+    DEFAULT_SCHEDULE, delays_s=dict.fromkeys(RetryClass, (0.05,)) | {RetryClass.NEVER: ()}, resend_after_s=2.0
 )
 NEVER_AGAIN = Schedule(resend_after_s=600.0)
 _identities = itertools.count(1)
@@ -78,6 +80,15 @@ def by_uid(data: dict[str, str]) -> dict[str, str]:
     return {msgspec.json.decode(line)["uid"]: line for line in lines} | {k: v for k, v in data.items() if k != LINES}
 
 
+async def journal_lines(client: Client, namespace: str) -> dict[str, str]:
+    """What stands in all pages of the journal; NotFound when there is none."""
+    lines = by_uid((await client.get(CONFIGMAPS, page_name(0), namespace)).get("data") or {})
+    for number in range(1, PAGES_MAX):
+        with suppress(NotFound):
+            lines |= by_uid((await client.get(CONFIGMAPS, page_name(number), namespace)).get("data") or {})
+    return lines
+
+
 class _Dead:
     """A client whose calls never end."""
 
@@ -131,7 +142,7 @@ class Desk:
 
     async def crash(self) -> None:
         """As with kill -9: no connection says good-bye and nothing is written any more, not even by what was under way."""
-        self.outbox._journal.is_lost = True
+        self.outbox._journal.stop()
         self.crash_ledger()
         await self.kill()
 
@@ -153,7 +164,7 @@ class Desk:
         return await self.client.get(MESSAGES, name, self.namespace)
 
     async def status(
-        self, name: str, is_done: Callable[[dict[str, Any]], object], within_s: float = 15.0
+        self, name: str, is_done: Callable[[dict[str, Any]], object], within_s: float = 40.0
     ) -> dict[str, Any]:
         """The status once it is as wanted."""
         async with asyncio.timeout(within_s):
@@ -163,12 +174,12 @@ class Desk:
                     return status
                 await asyncio.sleep(0.02)
 
-    async def finished(self, name: str, within_s: float = 15.0) -> dict[str, Any]:
+    async def finished(self, name: str, within_s: float = 40.0) -> dict[str, Any]:
         return await self.status(name, lambda status: "completionTime" in status, within_s)
 
     async def deleted(self, name: str) -> None:
         """Waits until the message is gone."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while any(  # noqa: ASYNC110 - another process decides when
                 item["metadata"]["name"] == name for item in await self.client.list(MESSAGES, self.namespace)
             ):
@@ -176,7 +187,7 @@ class Desk:
 
     async def journaled(self, made: dict[str, Any], part: str = "") -> None:
         """Waits until the journal has an entry for the message, with `part` in it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 line = (await self.journal()).get(made["metadata"]["uid"])
                 if line is not None and part in line:
@@ -185,8 +196,7 @@ class Desk:
 
     async def journal(self) -> dict[str, str]:
         """What stands in it: entries by uid, and whatever else somebody put there."""
-        found = await self.client.get(CONFIGMAPS, JOURNAL_NAME, self.namespace)
-        return by_uid(found.get("data") or {})
+        return await journal_lines(self.client, self.namespace)
 
 
 @asynccontextmanager

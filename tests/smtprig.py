@@ -83,7 +83,7 @@ class Scripted:
     async def left(self) -> None:
         """Wait until every client has hung up."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            await asyncio.wait(self._tasks, timeout=30)
         assert self.open_connections == 0
 
     @property

@@ -367,7 +367,7 @@ async def test_many_watches_do_not_take_the_connections_of_calls(control_plane):
 
         seen: list[int] = []
         tasks = [asyncio.create_task(follow()) for _ in range(40)]
-        await asyncio.wait_for(make(client, namespace, "two"), 5)
+        await asyncio.wait_for(make(client, namespace, "two"), 30)
         await until(lambda: len(seen) == 40)
         for task in tasks:
             task.cancel()

@@ -51,7 +51,7 @@ async def test_a_list_of_several_pages_is_complete_and_every_later_change_is_tol
         changes = Changes()
         watch = informer(client, namespace, changes)
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             assert {name for _, name in watch.store} == {f"page-{number}" for number in range(7)}
             changes.told.clear()
             await make(client, namespace, "later")
@@ -149,7 +149,7 @@ async def test_a_continue_token_that_expired_starts_the_list_again(control_plane
         changes = Changes()
         watch = informer(client, namespace, changes)
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
         assert sorted(changes.told) == [("added", f"token-{number}") for number in range(7)]
 
 
@@ -168,7 +168,7 @@ async def test_errors_of_the_server_are_waited_out(control_plane):
         async with running(watch.run()):
             await until(lambda: watch.failure is not None)
             assert "503" in str(watch.failure)
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await make(direct, namespace, "healed")
             await until(lambda: changes.told == [("added", "healed")])
             assert watch.failure is None
@@ -234,7 +234,7 @@ async def test_a_refusal_is_told_and_healed_by_a_role(control_plane):
                 },
                 namespace,
             )
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             assert watch.failure is None
 
 
@@ -289,7 +289,7 @@ async def test_an_object_that_leaves_the_selector_is_told_as_deleted(control_pla
         changes = Changes()
         watch = informer(client, namespace, changes, label_selector="team=a")
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await client.patch(CONFIGMAPS, "mine", {"metadata": {"labels": {"team": "b"}}}, namespace)
             await until(lambda: len(changes.told) == 2)
         assert changes.told == [("added", "mine"), ("deleted", "mine")]
@@ -309,7 +309,7 @@ async def test_an_object_of_an_unexpected_shape_is_left_out_and_the_others_are_n
             client, CONFIGMAPS, Numbers, namespace=namespace, on_change=lambda _, new: told.append(new), pace=QUICK
         )
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await client.create(CONFIGMAPS, config_map("more-words", key="still none"), namespace)
             await make(client, namespace, "last")
             await until(lambda: len(told) == 2)

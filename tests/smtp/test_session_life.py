@@ -49,7 +49,7 @@ SILENCES = [
 
 
 async def reached(server: Scripted, steps_heard: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while server.connections == 0 or len(server.heard) < steps_heard:  # noqa: ASYNC110 - the server has no event for this
             await asyncio.sleep(0.001)
 
@@ -106,7 +106,7 @@ async def test_a_message_that_is_cancelled_while_its_reply_arrives_is_cancelled(
         session.dialog.wire.data_received(b"354 go\r\n")
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await sending
         await server.left()
 

@@ -164,7 +164,7 @@ async def test_a_hang_up_while_the_gate_thinks_is_heard_and_nothing_is_sent():
         session = await opened(relay(server.port))
 
         async def slow() -> bool:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not session.dialog.wire.has_unasked_bytes:  # noqa: ASYNC110 - the wire has no event for this
                     await asyncio.sleep(0.001)
             return True

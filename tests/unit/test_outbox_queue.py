@@ -127,7 +127,7 @@ def test_a_held_message_is_looked_at_again_without_any_change():
 
 
 def test_texts_of_a_long_backlog_are_not_kept():
-    workset = WorkingSet(bodies_max=2)
+    workset = WorkingSet(bodies_max_bytes=2 * len(b'{"spec":{}}'))
     for i in range(4):
         workset.add(note(i), NOW, {"spec": {}})
     kept = [workset.get(str(i)).body is not None for i in range(4)]

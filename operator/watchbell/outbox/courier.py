@@ -26,8 +26,9 @@ from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
+from watchbell.outbox.entry import Accepted, Entry
 from watchbell.outbox.envelope import Batch, batch_of
-from watchbell.outbox.journal import Accepted, Entry, Journal
+from watchbell.outbox.journal import Journal
 from watchbell.outbox.letter import Flaw, Letter, compose, filled, read
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import note_of, progress_of
@@ -103,12 +104,12 @@ class _Sending:
 
 @dataclass(slots=True)
 class _Round:
-    """Messages that go one after the other; `lent` is the session that the one before left in good order, `has_taken` that there was one."""
+    """Messages that go one after the other; `lent` is the session that the one before left in good order, `taken` its uid."""
 
     name: str
     waiting: deque[_Sending] = field(default_factory=deque)
     lent: Lent | None = None
-    has_taken: bool = False
+    taken: str = ""
 
 
 class Courier:
@@ -253,8 +254,8 @@ class Courier:
             return Stopped(desk.pause_s)
         settled = settle(sending.progress, tried, sending.rules, desk.now(), desk.chance())
         if settled.verdict.status == "True" and tried.fault is None:
-            desk.journal.accept(_accepted(sending.entry, tried))
-            sending.is_taken = batch.has_taken = True
+            desk.journal.accept(_accepted(sending.entry, tried), is_awaited=bool(batch.waiting))
+            sending.is_taken, batch.taken = True, sending.slot.uid
         return settled
 
     async def _send(self, sending: _Sending, batch: _Round) -> Tried | None:
@@ -317,8 +318,8 @@ class Courier:
     async def _may_send_body(self, sending: _Sending, batch: _Round) -> bool:
         """The last gate: the journal holds the entry, and that the one before it was taken; and the lease outlives the send."""
         is_entered = sending.entered is not None and await sending.entered
-        if is_entered and batch.has_taken:
-            is_entered = await self._desk.journal.stands()
+        if is_entered and batch.taken:
+            is_entered = await self._desk.journal.stands(batch.taken)
         sending.is_body_out = is_entered and self._desk.fence(self._desk.margin_s)
         sending.is_stopped = not sending.is_body_out
         return sending.is_body_out

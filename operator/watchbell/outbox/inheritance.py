@@ -10,7 +10,7 @@ from watchbell.api.names import API_VERSION
 from watchbell.kube.errors import Conflict, NotFound
 from watchbell.logs import about
 from watchbell.outbox.courier import MESSAGES, Desk
-from watchbell.outbox.journal import Entry
+from watchbell.outbox.entry import Entry
 from watchbell.outbox.ledger import MANAGER
 from watchbell.outbox.letter import Flaw, Letter, read
 from watchbell.outbox.note import note_of, progress_of

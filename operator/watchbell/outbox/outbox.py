@@ -23,9 +23,10 @@ from watchbell.kube.informers import Informers
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
 from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
+from watchbell.outbox.entry import Entry, doubtful
 from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
-from watchbell.outbox.journal import Entry, Journal, doubtful
+from watchbell.outbox.journal import Journal
 from watchbell.outbox.ledger import Ledger, Written
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import Note, note_of

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from watchbell.api.enums import Priority
 from watchbell.api.names import DEFAULT_CONNECTOR
 from watchbell.outbox.note import Note
@@ -19,14 +21,16 @@ from watchbell.outbox.progress import Progress
 
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 RECENT_MAX = 8192
+BODIES_MAX_BYTES = 16 * 1024 * 1024
+_BODY = msgspec.json.Decoder(dict[str, Any])
 
 
 @dataclass(slots=True)
 class Slot:
     """One unfinished message.
 
-    `body` is the whole object, only while it was handed in and not yet read. `progress` is set by the first attempt; `written` is what stands of
-    it in the object's status.
+    `kept` is the whole object as JSON (a tenth of the memory), only while it was handed in and not yet read. `progress` is set by the first attempt;
+    `written` is what stands of it in the object's status.
     """
 
     note: Note
@@ -34,7 +38,7 @@ class Slot:
     rank: int
     due: float
     entered: float
-    body: dict[str, Any] | None = None
+    kept: bytes = b""
     progress: Progress | None = None
     written: Progress | None = None
     message_id: str = ""
@@ -51,6 +55,11 @@ class Slot:
         self.note = note
         self.message_id = self.message_id or note.status.message_id
         self.conditions = note.status.conditions
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        """The whole object as it was handed in; None when it is not kept and has to be read."""
+        return _BODY.decode(self.kept) if self.kept else None
 
     @property
     def uid(self) -> str:
@@ -90,12 +99,12 @@ class _Lane:
 class WorkingSet:
     """All unfinished messages by uid. A slot is waiting (for its time), ready (in its lane), running, or gone."""
 
-    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 512, grace_s: float = 0.0) -> None:
+    def __init__(self, *, lane_limit: int = 1, bodies_max_bytes: int = BODIES_MAX_BYTES, grace_s: float = 0.0) -> None:
         self._lane_limit = lane_limit
         self._limits: dict[ConnectorKey, int] = {}
         self._grace_s = grace_s
-        self._bodies_max = bodies_max
-        self._bodies = 0
+        self._bodies_max_bytes = bodies_max_bytes
+        self._bodies_bytes = 0
         self._slots: dict[str, Slot] = {}
         self._lanes: dict[ConnectorKey, _Lane] = {}
         self._held: dict[ConnectorKey, set[str]] = {}
@@ -258,9 +267,8 @@ class WorkingSet:
 
     def drop_body(self, slot: Slot) -> None:
         """Keep the message without its text."""
-        if slot.body is not None:
-            slot.body = None
-            self._bodies -= 1
+        self._bodies_bytes -= len(slot.kept)
+        slot.kept = b""
 
     def release(self, key: ConnectorKey, now: float) -> int:
         """A connector changed: every message held for it is due now, and one that is out will not be held. Returns how many were held."""
@@ -278,9 +286,12 @@ class WorkingSet:
     # --- inside
 
     def _keep_body(self, slot: Slot, body: dict[str, Any] | None) -> None:
-        if body is not None and slot.body is None and self._bodies < self._bodies_max:
-            slot.body = body
-            self._bodies += 1
+        if body is None or slot.kept:
+            return
+        kept = msgspec.json.encode(body)
+        if self._bodies_bytes + len(kept) <= self._bodies_max_bytes:
+            slot.kept = kept
+            self._bodies_bytes += len(kept)
 
     def _schedule(self, slot: Slot, due: float) -> None:
         self._tickets += 1
