@@ -209,6 +209,7 @@ class Reason(StrEnum):
     NOTIFICATION_PENDING = "NotificationPending", "A notification is due and not yet in the outbox."
     NO_ROUTE = "NoRoute", "No route of the policy takes this incident."
     OWNERS_FORBIDDEN = "OwnersForbidden", "The operator may not read the workloads that pods are compared with."
+    RIGHTS_MISSING = "RightsMissing", "The operator lacks a right, so something that the policy asks for is not seen."
     RECIPIENTS_NOT_FOUND = "RecipientsNotFound", "A `toFrom` names recipients that cannot be read."
     TEMPLATE_NOT_FOUND = "TemplateNotFound", "A route names an EmailTemplate that does not exist."
     TEMPLATE_FAILED = (

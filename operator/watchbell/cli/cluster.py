@@ -13,9 +13,7 @@ from watchbell.cli.console import CommandError, complain
 from watchbell.kube.access import AccessError, load_access
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError, NotFound
-from watchbell.kube.resources import Resource
 
-SELF_SUBJECT_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False)
 NO_SUCH_KIND = "the server could not find the requested resource"
 INTERRUPTED = 130
 
@@ -67,13 +65,3 @@ def sentence(error: Exception) -> str:
             f"the cluster does not serve the kinds of {GROUP}: install them with kubectl apply --server-side -f crds/"
         )
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-async def who_am_i(client: Client) -> str:
-    """The user name that the API server knows us by; empty where it does not tell."""
-    body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": "SelfSubjectReview"}
-    try:
-        answer = await client.create(SELF_SUBJECT_REVIEWS, body)
-    except ApiError:
-        return ""
-    return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
