@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from watchbell.api.connector import AllowedNamespaces
 from watchbell.api.enums import NamespacesFrom, Use
-from watchbell.api.meta import LabelSelector, SelectorOperator
+from watchbell.api.meta import selects
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal
 from watchbell.outbox.outlet import OutletLimits
@@ -67,21 +67,3 @@ def recipient_refusal(limits: OutletLimits, connector: str, domain: str) -> Refu
         Reason.RECIPIENTS_REFUSED,
         f"spec.to: spec.recipientPolicy of {connector} does not allow mail to {wanted}; nothing was sent",
     )
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether a Kubernetes label selector picks `labels`: all of matchLabels and matchExpressions must hold."""
-    wanted = selector.match_labels or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    for rule in selector.match_expressions or ():
-        value, values = labels.get(rule.key), rule.values or ()
-        holds = {
-            SelectorOperator.IN: value in values,
-            SelectorOperator.NOT_IN: value not in values,
-            SelectorOperator.EXISTS: value is not None,
-            SelectorOperator.DOES_NOT_EXIST: value is None,
-        }[rule.operator]
-        if not holds:
-            return False
-    return True
