@@ -19,6 +19,7 @@ import detection
 import idle
 import scale
 import storms
+import takeover
 from figures import Figure, UnknownFigureError, chosen, merged, table
 from stage import say
 
@@ -31,6 +32,7 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (idle.NAMES, idle.measure),
     (storms.NAMES, storms.measure),
     (detection.NAMES, detection.measure),
+    (takeover.NAMES, takeover.measure),
 )
 
 

@@ -209,7 +209,7 @@ OPTIONS = (
     Option(
         "leader_elect", flag, "false", "Hold a Lease, so that of several replicas one works and the others stand by."
     ),
-    Option("lease_seconds", number(4, 120), "10", "How long a lease lasts that is not renewed."),
+    Option("lease_seconds", number(4, 120), "5", "How long a lease lasts that is not renewed."),
     Option("metrics_bind_address", address, "0.0.0.0:8080", "Where /metrics is served."),
     Option("health_bind_address", address, "0.0.0.0:8081", "Where /livez and /readyz are served."),
     Option("log_level", choice(LogLevel), "info", "debug, info, warning or error."),
