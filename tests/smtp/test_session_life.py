@@ -215,4 +215,4 @@ async def test_a_healthy_probe_over_tls_with_a_login_takes_a_few_milliseconds(au
             assert (await probe(target, shared, Level.AUTHENTICATE)).fault is None
             taken.append(time.perf_counter() - started)
 
-    assert sorted(taken)[4] < 0.5, "the goal is 20 ms on an idle machine; this catches only what is slow by design"
+    assert sorted(taken)[4] < 4, "the goal is 20 ms on an idle machine; this catches only what waits for a time-out"
