@@ -17,6 +17,7 @@ import connectors
 import crashes
 import detection
 import idle
+import mailing
 import scale
 import storms
 import takeover
@@ -32,6 +33,7 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (idle.NAMES, idle.measure),
     (storms.NAMES, storms.measure),
     (detection.NAMES, detection.measure),
+    (mailing.NAMES, mailing.measure),
     (takeover.NAMES, takeover.measure),
 )
 

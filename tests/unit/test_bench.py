@@ -120,7 +120,7 @@ def test_the_committed_results_are_whole():
     assert [one["name"] for one in entries] == list(figures.GOALS)
     for one in entries:
         goal = figures.GOALS[one["name"]]
-        assert (one["unit"], one["goal"]) == (goal.unit, goal.at_most)
+        assert (one["unit"], one["goal"]) == (goal.unit, goal.value)
         assert one["value"] > 0
 
 
