@@ -33,8 +33,10 @@ def helm(
     own = {f"HELM_{name}_HOME": f"{_own_folder()}/{name.lower()}" for name in ("CACHE", "CONFIG", "DATA")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HELM_", "KUBE"))}
     where = {"KUBECONFIG": str(kubeconfig)} if kubeconfig else {}
+    # Helm is polite to API servers that others need too; this one is ours.
+    hasty = ("--qps=1000", "--burst-limit=1000") if kubeconfig else ()
     return subprocess.run(
-        [controlplane.binary(program), *arguments],
+        [controlplane.binary(program), *arguments, *hasty],
         env=kept | own | where,
         capture_output=True,
         text=True,
