@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from charts.argocd import argocd_config
 from charts.crdtemplates import crd_template
 from charts.described import ValuesError, read_values
 from charts.rights import SCOPES, read_rights
@@ -26,8 +27,8 @@ def wanted(root: Path) -> dict[str, str]:
     }
     for name, title in CHARTS.items():
         files |= _chart(root, name, title)
-    page = "docs/operations/rights.md"
-    return {**files, page: _rights(root, page)}
+    page, argocd = "docs/operations/rights.md", "docs/gitops/argocd"
+    return {**files, page: _rights(root, page), f"{argocd}/argocd-cm.yaml": argocd_config(root / argocd)}
 
 
 def _crd(path: Path) -> str:
