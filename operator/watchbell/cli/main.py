@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchbell import __version__
+from watchbell.cli.diagnosisoptions import add_probe
 from watchbell.cli.options import (
     OneSentenceParser,
     add_access,
@@ -38,6 +39,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     )
     add_access(run, has_namespace=False)
     add_options(run)
+    add_probe(verbs)
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
@@ -73,6 +75,10 @@ def _program() -> str:
 # Imported late, each group by itself: `watchbell version` and a wrong flag need not wait for asyncio, pydantic or kopf.
 def _do(flags: argparse.Namespace) -> int:
     match flags.verb:
+        case "probe":
+            from watchbell.cli import probe  # noqa: PLC0415 - see above
+
+            return probe.do(flags)
         case "silence":
             from watchbell.cli import silence  # noqa: PLC0415 - see above
 
