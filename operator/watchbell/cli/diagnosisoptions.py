@@ -6,12 +6,26 @@ As `options`, read for every command line, so it imports nothing that takes time
 import argparse
 from typing import TYPE_CHECKING
 
+from watchbell.cli.options import add_access
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from watchbell.cli.options import Verbs
 
 COLOR_WORDS = ("auto", "always", "never")
 TLS_WORDS = ("starttls", "implicit", "none")
 MECHANISM_WORDS = ("auto", "plain", "login", "crammd5", "external")
+SEVERITY_WORDS = ("info", "warn", "error", "critical")
+CATEGORY_WORDS = ("connectivity", "security", "configuration", "rbac", "delivery", "collectors", "upgrade")
+DOCTOR_EXAMPLES = """\
+examples:
+  watchbell doctor
+  watchbell doctor run --check check.integration.smtp
+  watchbell doctor run -n shop --quick -o junit
+  watchbell doctor run -f manifests/
+  watchbell doctor run -f appsettings.json
+"""
 PROBE_EXAMPLES = """\
 examples:
   watchbell probe smtp.example.com
@@ -63,6 +77,104 @@ def add_probe(verbs: "Verbs") -> None:
     )
     probe.add_argument("-o", "--output", choices=("json",), metavar="FORM", help="text, or: json")
     _add_color(probe)
+
+
+def add_doctor(verbs: "Verbs") -> None:
+    """`doctor [run]|list|explain`."""
+    text = "find out what is wrong with the way of a mail, why, and what to do: run, list, explain"
+    group = verbs.add_parser("doctor", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    actions = group.add_subparsers(dest="action", required=True, metavar="VERB")
+    text = "run the checks against the cluster, files (-f) or plain settings; nothing is changed and nothing is sent"
+    run = _plain(actions, "run", text, DOCTOR_EXAMPLES)
+    add_access(run)
+    run.add_argument("-A", "--all-namespaces", action="store_true", help="look at all namespaces (default, if you may)")
+    _add_choice(run)
+    run.add_argument("--quick", action="store_true", help="only what the API server can tell: dial no mail server")
+    run.add_argument("--login", action="store_true", help="try logins too; rejected ones count at the server")
+    run.add_argument(
+        "-f", "--file", action="append", default=[], metavar="FILE",
+        help="look at manifests or settings (JSON, .env) in this file or folder (- = standard input) and at no cluster; give it again for more",
+    )  # fmt: skip
+    run.add_argument(
+        "--env",
+        action="store_true",
+        help="look at the settings in the environment: Smtp__Host, Email__Smtp__Host, Notify__Email__Host",
+    )
+    run.add_argument(
+        "--fail-on",
+        choices=(*SEVERITY_WORDS, "never"),
+        default="error",
+        metavar="SEVERITY",
+        help="exit code 1 from this severity on (default error)",
+    )
+    run.add_argument(
+        "--platform",
+        choices=("kubectl", "helm", "gitops"),
+        default="kubectl",
+        metavar="WAY",
+        help="cures by kubectl (default), helm or gitops",
+    )
+    run.add_argument(
+        "--operator-namespace",
+        default="watchbell-system",
+        metavar="NAME",
+        help="where the operator runs (default watchbell-system)",
+    )
+    run.add_argument(
+        "--operator-account", default="watchbell", metavar="NAME", help="its service account (default watchbell)"
+    )
+    run.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="the time for everything (default 120)"
+    )
+    run.add_argument("-q", "--quiet", action="store_true", help="only what somebody should look at")
+    run.add_argument(
+        "-o", "--output", choices=("json", "yaml", "junit"), metavar="FORM", help="text, or: json, yaml, junit"
+    )
+    _add_color(run)
+    text = "show the checks that there are"
+    listing = _plain(actions, "list", text)
+    _add_choice(listing)
+    listing.add_argument("--no-headers", action="store_true", help="without the line of titles")
+    listing.add_argument("-o", "--output", choices=("json", "yaml"), metavar="FORM", help="table, or: json, yaml")
+    explain = _plain(actions, "explain", "say what a check looks at, why, and what to do when it fails")
+    explain.add_argument(
+        "id", metavar="ID", help="a check such as check.connector.ready, or a group such as check.integration.smtp"
+    )
+    _add_color(explain)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this check, or all below it; give it again for more",
+    )
+    parser.add_argument(
+        "--category",
+        action="append",
+        default=[],
+        choices=CATEGORY_WORDS,
+        metavar="NAME",
+        help=f"only of this category: {', '.join(CATEGORY_WORDS)}",
+    )
+    parser.add_argument("--tag", action="append", default=[], metavar="NAME", help="only with this tag")
+    parser.add_argument(
+        "--severity",
+        choices=SEVERITY_WORDS,
+        default="info",
+        metavar="SEVERITY",
+        help=f"only from this severity on: {', '.join(SEVERITY_WORDS)}",
+    )
+
+
+def with_default_action(arguments: "Sequence[str]") -> list[str]:
+    """`watchbell doctor --quick` is `watchbell doctor run --quick`."""
+    words = list(arguments)
+    if words[:1] == ["doctor"] and (len(words) == 1 or (words[1].startswith("-") and words[1] not in {"-h", "--help"})):
+        words.insert(1, "run")
+    return words
 
 
 def _plain(verbs: "Verbs", name: str, text: str, examples: str = "") -> argparse.ArgumentParser:

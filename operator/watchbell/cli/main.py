@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from watchbell import __version__
-from watchbell.cli.diagnosisoptions import add_probe
+from watchbell.cli.diagnosisoptions import add_doctor, add_probe, with_default_action
 from watchbell.cli.options import (
     OneSentenceParser,
     add_access,
@@ -39,6 +39,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     )
     add_access(run, has_namespace=False)
     add_options(run)
+    add_doctor(verbs)
     add_probe(verbs)
     add_silence(verbs)
     add_incident(verbs)
@@ -56,7 +57,8 @@ def version() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code is returned."""
-    flags = parser(_program()).parse_args(arguments)
+    given = with_default_action(sys.argv[1:] if arguments is None else arguments)
+    flags = parser(_program()).parse_args(given)
     try:
         code = _do(flags)
         sys.stdout.flush()
@@ -75,6 +77,10 @@ def _program() -> str:
 # Imported late, each group by itself: `watchbell version` and a wrong flag need not wait for asyncio, pydantic or kopf.
 def _do(flags: argparse.Namespace) -> int:
     match flags.verb:
+        case "doctor":
+            from watchbell.cli import doctor  # noqa: PLC0415 - see above
+
+            return doctor.do(flags)
         case "probe":
             from watchbell.cli import probe  # noqa: PLC0415 - see above
 

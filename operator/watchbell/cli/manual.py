@@ -14,8 +14,9 @@ kubeconfig's context. Data goes to stdout, everything else to stderr; what canno
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | could not be done; of `baseline diff`: something differs |
+| 1 | could not be done; of `baseline diff`: something differs; of `probe`: a stage failed; of `doctor`: a finding at or above `--fail-on` |
 | 2 | the command line was wrong; of `baseline diff` also: it could not be told whether something differs |
+| 4, 124 | of `doctor`: the cluster did not answer or refused; it took longer than `--timeout` |
 | 130, 141 | interrupted by Ctrl-C; whoever read the output went away |
 
 The flags of `watchbell run` have [a page of their own](flags.md).
