@@ -26,6 +26,16 @@ examples:
   watchbell doctor run -f manifests/
   watchbell doctor run -f appsettings.json
 """
+LEVEL_WORDS = ("connect", "authenticate", "deliver")
+TEST_EXAMPLES = """\
+examples:
+  watchbell test default --to oncall@example.com --wait
+  watchbell test clustersmtpconnector/relay -n shop --level connect --wait
+"""
+GRANT_EXAMPLES = """\
+examples:
+  watchbell grant relay -n shop | kubectl apply -f -
+"""
 PROBE_EXAMPLES = """\
 examples:
   watchbell probe smtp.example.com
@@ -114,15 +124,7 @@ def add_doctor(verbs: "Verbs") -> None:
         metavar="WAY",
         help="cures by kubectl (default), helm or gitops",
     )
-    run.add_argument(
-        "--operator-namespace",
-        default="watchbell-system",
-        metavar="NAME",
-        help="where the operator runs (default watchbell-system)",
-    )
-    run.add_argument(
-        "--operator-account", default="watchbell", metavar="NAME", help="its service account (default watchbell)"
-    )
+    _add_operator(run)
     run.add_argument(
         "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="the time for everything (default 120)"
     )
@@ -166,6 +168,75 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
         default="info",
         metavar="SEVERITY",
         help=f"only from this severity on: {', '.join(SEVERITY_WORDS)}",
+    )
+
+
+def add_status(verbs: "Verbs") -> None:
+    """`status`."""
+    text = "show on one screen how it stands: operator, connectors, policies, open incidents, outbox"
+    status = _plain(verbs, "status", text)
+    add_access(status)
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    status.add_argument("-o", "--output", choices=("json", "yaml"), metavar="FORM", help="text, or: json, yaml")
+    _add_operator(status)
+    _add_color(status)
+
+
+def add_test(verbs: "Verbs") -> None:
+    """`test NAME`."""
+    text = "let the operator try a connector, and send a test mail (creates an SmtpTest)"
+    test = _plain(verbs, "test", text, TEST_EXAMPLES)
+    add_access(test)
+    test.add_argument(
+        "name", metavar="[KIND/]NAME", help="the connector: NAME, smtpconnector/NAME or clustersmtpconnector/NAME"
+    )
+    test.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="send the test mail to this address; give it again for up to five",
+    )
+    test.add_argument(
+        "--level",
+        choices=LEVEL_WORDS,
+        metavar="LEVEL",
+        help="connect, authenticate or deliver (default with --to; else authenticate)",
+    )
+    test.add_argument(
+        "--wait", action="store_true", help="wait for the result and show each stage; exit code 1 if it failed"
+    )
+    test.add_argument(
+        "--timeout", type=_seconds, default=120.0, metavar="SECONDS", help="how long --wait waits (default 120)"
+    )
+    test.add_argument(
+        "-o", "--output", choices=("json", "yaml", "name"), metavar="FORM", help="text, or: json, yaml, name"
+    )
+    _add_color(test)
+
+
+def add_grant(verbs: "Verbs") -> None:
+    """`grant NAME`."""
+    text = "print the Role and RoleBinding that let the operator read one Secret; apply them yourself"
+    grant = _plain(verbs, "grant", text, GRANT_EXAMPLES)
+    add_access(grant)
+    grant.add_argument("name", metavar="SECRET", help="name of the Secret")
+    grant.add_argument(
+        "--watch", action="store_true", help="let it watch the Secret too, for an operator with --secret-access Watch"
+    )
+    grant.add_argument("-o", "--output", choices=("yaml", "json"), metavar="FORM", help="form: yaml (default), json")
+    _add_operator(grant)
+
+
+def _add_operator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--operator-namespace",
+        default="watchbell-system",
+        metavar="NAME",
+        help="where the operator runs (default watchbell-system)",
+    )
+    parser.add_argument(
+        "--operator-account", default="watchbell", metavar="NAME", help="its service account (default watchbell)"
     )
 
 

@@ -8,10 +8,18 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from watchbell import __version__
-from watchbell.cli.diagnosisoptions import add_doctor, add_probe, with_default_action
+from watchbell.cli.diagnosisoptions import (
+    add_doctor,
+    add_grant,
+    add_probe,
+    add_status,
+    add_test,
+    with_default_action,
+)
 from watchbell.cli.options import (
     OneSentenceParser,
     add_access,
@@ -23,6 +31,8 @@ from watchbell.cli.options import (
 )
 from watchbell.settings import SettingError, add_options, read_settings
 
+DIAGNOSES = {"doctor": "doctor", "probe": "probe", "status": "status", "test": "connectortest", "grant": "grant"}
+"""The verb and its module, which has a `do`."""
 PLUGIN_PREFIX = "kubectl-"
 BROKEN_PIPE = 141
 
@@ -41,6 +51,9 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_options(run)
     add_doctor(verbs)
     add_probe(verbs)
+    add_status(verbs)
+    add_test(verbs)
+    add_grant(verbs)
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
@@ -77,14 +90,8 @@ def _program() -> str:
 # Imported late, each group by itself: `watchbell version` and a wrong flag need not wait for asyncio, pydantic or kopf.
 def _do(flags: argparse.Namespace) -> int:
     match flags.verb:
-        case "doctor":
-            from watchbell.cli import doctor  # noqa: PLC0415 - see above
-
-            return doctor.do(flags)
-        case "probe":
-            from watchbell.cli import probe  # noqa: PLC0415 - see above
-
-            return probe.do(flags)
+        case verb if verb in DIAGNOSES:
+            return int(import_module(f"watchbell.cli.{DIAGNOSES[verb]}").do(flags))
         case "silence":
             from watchbell.cli import silence  # noqa: PLC0415 - see above
 

@@ -23,6 +23,7 @@ The flags of `watchbell run` have [a page of their own](flags.md).
 """
 SHARED = frozenset({"--help", "--kubeconfig", "--context", "--namespace"})
 """On every verb alike; said once."""
+_ON_OTHER_PAGES = frozenset({"watchbell run", "kubectl watchbell run"})
 SHARED_TEXT = """
 On all of them: `-n`/`--namespace NAME`, `--context NAME`, `--kubeconfig FILE` (default `$KUBECONFIG`, the pod's account, `~/.kube/config`).
 """
@@ -37,7 +38,7 @@ def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no public way to ask
     for group in groups:
         for name, inner in group.choices.items():
-            if name not in {"run", "version"}:
+            if name != "version" and inner.prog not in _ON_OTHER_PAGES:
                 yield from _leaves(inner)
     if not groups:
         yield parser
