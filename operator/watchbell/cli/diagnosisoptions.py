@@ -36,6 +36,13 @@ GRANT_EXAMPLES = """\
 examples:
   watchbell grant relay -n shop | kubectl apply -f -
 """
+FORMAT_WORDS = ("javamail", "settings", "alertmanager", "grafana", "django")
+CONVERT_EXAMPLES = """\
+examples:
+  watchbell convert javamail mail.properties -n shop --from alerts@example.com
+  watchbell convert settings appsettings.json --name relay
+  watchbell convert alertmanager alertmanager.yml --with-secret | kubectl apply -n shop -f -
+"""
 PROBE_EXAMPLES = """\
 examples:
   watchbell probe smtp.example.com
@@ -226,6 +233,27 @@ def add_grant(verbs: "Verbs") -> None:
     )
     grant.add_argument("-o", "--output", choices=("yaml", "json"), metavar="FORM", help="form: yaml (default), json")
     _add_operator(grant)
+
+
+def add_convert(verbs: "Verbs") -> None:
+    """`convert FORMAT FILE`."""
+    text = "turn the SMTP settings of another program into a SmtpConnector and its Secret"
+    convert = _plain(verbs, "convert", text, CONVERT_EXAMPLES)
+    convert.add_argument("format", choices=FORMAT_WORDS, metavar="FORMAT", help=", ".join(FORMAT_WORDS))
+    convert.add_argument("file", metavar="FILE", help="the file (- = standard input)")
+    convert.add_argument("-n", "--namespace", metavar="NAME", help="put this namespace into the objects")
+    convert.add_argument(
+        "--name", default="default", metavar="NAME", help="name of the connector and the Secret (default default)"
+    )
+    convert.add_argument(
+        "--from",
+        dest="sender",
+        metavar="ADDRESS",
+        help="the From address, if the settings have none or another is wanted",
+    )
+    convert.add_argument("--with-secret", action="store_true", help="print the password too; do not commit it")
+    convert.add_argument("--strict", action="store_true", help="exit code 1 if a key was refused")
+    convert.add_argument("-o", "--output", choices=("yaml", "json"), metavar="FORM", help="form: yaml (default), json")
 
 
 def _add_operator(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from watchbell import __version__
 from watchbell.cli.diagnosisoptions import (
+    add_convert,
     add_doctor,
     add_grant,
     add_probe,
@@ -31,7 +32,14 @@ from watchbell.cli.options import (
 )
 from watchbell.settings import SettingError, add_options, read_settings
 
-DIAGNOSES = {"doctor": "doctor", "probe": "probe", "status": "status", "test": "connectortest", "grant": "grant"}
+DIAGNOSES = {
+    "doctor": "doctor",
+    "probe": "probe",
+    "status": "status",
+    "test": "connectortest",
+    "grant": "grant",
+    "convert": "convert",
+}
 """The verb and its module, which has a `do`."""
 PLUGIN_PREFIX = "kubectl-"
 BROKEN_PIPE = 141
@@ -54,6 +62,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_status(verbs)
     add_test(verbs)
     add_grant(verbs)
+    add_convert(verbs)
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
