@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
+import commands
 import connectors
 import crashes
 import detection
@@ -31,6 +32,7 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (idle.NAMES, idle.measure),
     (storms.NAMES, storms.measure),
     (detection.NAMES, detection.measure),
+    (commands.NAMES, commands.measure),
 )
 
 

@@ -43,6 +43,13 @@ examples:
   watchbell convert settings appsettings.json --name relay
   watchbell convert alertmanager alertmanager.yml --with-secret | kubectl apply -n shop -f -
 """
+SHELL_WORDS = ("bash", "zsh", "fish")
+COMPLETION_EXAMPLES = """\
+examples:
+  source <(watchbell completion bash)
+  watchbell completion zsh > "${fpath[1]}/_watchbell"
+  watchbell completion fish > ~/.config/fish/completions/watchbell.fish
+"""
 PROBE_EXAMPLES = """\
 examples:
   watchbell probe smtp.example.com
@@ -254,6 +261,42 @@ def add_convert(verbs: "Verbs") -> None:
     convert.add_argument("--with-secret", action="store_true", help="print the password too; do not commit it")
     convert.add_argument("--strict", action="store_true", help="exit code 1 if a key was refused")
     convert.add_argument("-o", "--output", choices=("yaml", "json"), metavar="FORM", help="form: yaml (default), json")
+
+
+def add_completion(verbs: "Verbs") -> None:
+    """`completion SHELL`."""
+    text = "print the script by which a shell completes verbs and flags"
+    completion = _plain(verbs, "completion", text, COMPLETION_EXAMPLES)
+    completion.add_argument("shell", choices=SHELL_WORDS, metavar="SHELL", help=", ".join(SHELL_WORDS))
+
+
+def add_report(verbs: "Verbs") -> None:
+    """`report`."""
+    text = "write everything that support needs into one zip file; passwords, addresses and contents are masked"
+    report = _plain(verbs, "report", text)
+    add_access(report)
+    report.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    report.add_argument(
+        "-f",
+        "--file",
+        default="watchbell-report.zip",
+        metavar="FILE",
+        help="the file to write (default watchbell-report.zip); it must not exist",
+    )
+    report.add_argument(
+        "--log-lines",
+        type=_count,
+        default=1000,
+        metavar="COUNT",
+        help="the last lines of the operator's log (default 1000)",
+    )
+    _add_operator(report)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100000, not {text!r}")
+    return int(text)
 
 
 def _add_operator(parser: argparse.ArgumentParser) -> None:

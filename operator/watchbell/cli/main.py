@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 could not be done (the sentence says why); 2 the command l
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,10 +12,12 @@ from pathlib import Path
 
 from watchbell import __version__
 from watchbell.cli.diagnosisoptions import (
+    add_completion,
     add_convert,
     add_doctor,
     add_grant,
     add_probe,
+    add_report,
     add_status,
     add_test,
     with_default_action,
@@ -39,6 +40,7 @@ DIAGNOSES = {
     "test": "connectortest",
     "grant": "grant",
     "convert": "convert",
+    "report": "report",
 }
 """The verb and its module, which has a `do`."""
 PLUGIN_PREFIX = "kubectl-"
@@ -63,6 +65,8 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_test(verbs)
     add_grant(verbs)
     add_convert(verbs)
+    add_report(verbs)
+    add_completion(verbs)
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
@@ -74,7 +78,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
 
 def version() -> str:
     """`watchbell 0.1.0 (Python 3.13.0)`."""
-    return f"watchbell {__version__} (Python {platform.python_version()})"
+    return f"watchbell {__version__} (Python {sys.version.partition(' ')[0]})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,6 +125,11 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import account  # noqa: PLC0415 - see above
 
             return account.do(flags)
+        case "completion":
+            from watchbell.cli.completion import script  # noqa: PLC0415 - see above
+
+            print(script(parser(), flags.shell), end="")
+            return 0
         case "run":
             return _run(flags)
         case _:

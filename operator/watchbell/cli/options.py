@@ -4,9 +4,8 @@ Before: `main` makes the root parser. After: each group's own module does the wo
 """
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
-
-from watchbell.mail.nearest import nearest
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction["OneSentenceParser"]  # noqa: SLF001 - argparse has no public name for it
@@ -34,7 +33,7 @@ class OneSentenceParser(argparse.ArgumentParser):
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             known = [option for action in self._actions for option in action.option_strings]
-            near = nearest(unknown[0].partition("=")[0], known) if unknown[0].startswith("-") else ""
+            near = _nearest(unknown[0].partition("=")[0], known) if unknown[0].startswith("-") else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {near}?" if near else ""))
         return found, unknown
 
@@ -42,13 +41,20 @@ class OneSentenceParser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         names = [str(choice) for choice in action.choices]
-        near = nearest(str(value), names)
+        near = _nearest(str(value), names)
         hint = f"did you mean {near}?" if near else f"choose from {', '.join(names)}"
         raise argparse.ArgumentError(action, f"invalid choice: {value!r} ({hint})")
 
     def error(self, message: str) -> NoReturn:
         """Ends with exit code 2."""
         self.exit(2, f"watchbell: {message}; see: {self.prog} --help\n")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """Imported only for a slip: the library takes ten milliseconds."""
+    from watchbell.mail.nearest import nearest  # noqa: PLC0415 - see above
+
+    return nearest(word, known)
 
 
 def add_access(parser: argparse.ArgumentParser, *, has_namespace: bool = True) -> None:
