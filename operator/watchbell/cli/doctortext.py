@@ -3,12 +3,14 @@
 Before: results. After: `doctor` prints. Nothing is cut: on a narrow terminal a line goes on below.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from watchbell.cli.console import harmless
 from watchbell.cli.paint import Painter
 from watchbell.doctor.facts import Facts, Source
-from watchbell.doctor.model import Check, Remedy, Result, Severity, Status
+from watchbell.doctor.model import Check, Finding, Remedy, Result, Severity, Status
 from watchbell.smtp.remedies import personalise
 
 _WORDS = {
@@ -19,13 +21,14 @@ _WORDS = {
     Status.SKIP: ("-   ", "faint"),
     Status.ERROR: ("ERR ", "bad"),
 }
+SHOWN_WELL = 3
 _PAD = " " * 8
 
 
 def report_lines(painter: Painter, results: Sequence[Result], platform: str, *, is_quiet: bool) -> Iterator[str]:
     """Every finding, those of one check together; quietly only what somebody should look at."""
     explained: set[str] = set()
-    for result in results:
+    for result in _gathered(results):
         is_trouble = result.finding.status in {Status.WARN, Status.FAIL, Status.ERROR}
         if is_quiet and not is_trouble:
             continue
@@ -34,6 +37,19 @@ def report_lines(painter: Painter, results: Sequence[Result], platform: str, *, 
             yield from _evidence_lines(painter, result)
             yield from _cure_lines(painter, result, platform, is_first=result.check.id not in explained)
             explained.add(result.check.id)
+
+
+def _gathered(results: Sequence[Result]) -> Iterator[Result]:
+    """The results, but of a check that is well with many objects only how many they are."""
+    well = Counter(result.check.id for result in results if result.finding.status is Status.PASS)
+    told: set[str] = set()
+    for result in results:
+        count = well[result.check.id]
+        if result.finding.status is not Status.PASS or count <= SHOWN_WELL:
+            yield result
+        elif result.check.id not in told:
+            told.add(result.check.id)
+            yield replace(result, finding=Finding(Status.PASS, f"{count} objects are well"))
 
 
 def _finding_lines(painter: Painter, result: Result) -> Iterator[str]:
