@@ -38,6 +38,7 @@ GOALS: Mapping[str, Goal] = MappingProxyType(
         "slow_relay_isolation_p99_ms": Goal("ms", 150),
         "failover_s": Goal("s", 5),
         "handover_s": Goal("s", 1),
+        "cli_help_ms": Goal("ms", 150),
     }
 )
 

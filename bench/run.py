@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
+import commands
 import connectors
 import crashes
 import detection
@@ -35,6 +36,7 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (detection.NAMES, detection.measure),
     (mailing.NAMES, mailing.measure),
     (takeover.NAMES, takeover.measure),
+    (commands.NAMES, commands.measure),
 )
 
 

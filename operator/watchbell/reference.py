@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures.
+"""Writes the pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures, the doctor's articles.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
@@ -14,12 +14,15 @@ from watchbell import metrics
 from watchbell.api.reasons import Reason
 from watchbell.cli.main import parser as command_line
 from watchbell.cli.manual import commands_page
+from watchbell.doctor.article import article, index
+from watchbell.doctor.catalog import CHECKS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
 from watchbell.smtp.remedies import remedies
 
 PAGES = Path("docs/operations")
+ARTICLES = Path("docs/doctor")
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
 
@@ -97,6 +100,8 @@ def pages() -> Mapping[Path, str]:
         PAGES / "flags.md": flags_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
+        ARTICLES / "README.md": f"{MADE}\n{index()}",
+        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
     }
 
 
@@ -111,6 +116,7 @@ def main() -> int:
             sys.stderr.write(f"{path} is not current: run make generate\n")
         return 1 if stale else 0
     for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return 0
 

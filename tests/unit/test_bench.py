@@ -132,6 +132,7 @@ def test_the_committed_results_are_whole():
         ("api_writes_per_alert", "writes", 3),
         ("rss_after_storm_ratio", "of before", 1.2),
         ("detect_us_per_event", "µs", 50),
+        ("cli_help_ms", "ms", 150),
     ],
 )
 def test_a_storm_and_detection_have_goals(name, unit, at_most):

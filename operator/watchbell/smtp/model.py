@@ -199,13 +199,19 @@ class TlsFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the server says of itself after the last EHLO. `max_message_bytes` 0 = it named no limit (RFC 1870)."""
+    """What the server says of itself after the last EHLO. `max_message_bytes` 0 = it named no limit (RFC 1870).
+
+    `addresses` is what its name resolved to, `address` the one that answered. `certificates` is the chain as shown, in DER, the server's own first;
+    empty unless the session's log asked for it.
+    """
 
     capabilities: tuple[str, ...] = ()
     auth_mechanisms: tuple[str, ...] = ()
     max_message_bytes: int = 0
     tls: TlsFacts | None = None
     address: str = ""
+    addresses: tuple[str, ...] = ()
+    certificates: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
