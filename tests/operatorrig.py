@@ -69,10 +69,13 @@ def _heed_ctrl_c() -> None:
 class Operator:
     """One `watchbell run`. Its log is a file; `returncode` is None while it runs."""
 
-    def __init__(self, kubeconfig: Path, home: str, log: Path, *flags: str, is_impatient: bool = False) -> None:
+    def __init__(
+        self, kubeconfig: Path, home: str, log: Path, *flags: str, is_impatient: bool = False, code: str = ""
+    ) -> None:
         self.log = log
         self.health_port, self.metrics_port = free_ports(2)
-        program = ["-c", IMPATIENT] if is_impatient else ["-m", "watchbell"]
+        code = IMPATIENT if is_impatient else code
+        program = ["-c", code] if code else ["-m", "watchbell"]
         command = [
             sys.executable, *program, "run",
             f"--kubeconfig={kubeconfig}",
@@ -155,11 +158,18 @@ class World:
 
     @asynccontextmanager
     async def operator(
-        self, *flags: str, kubeconfig: Path | None = None, name: str = "operator", is_impatient: bool = False
+        self,
+        *flags: str,
+        kubeconfig: Path | None = None,
+        name: str = "operator",
+        is_impatient: bool = False,
+        code: str = "",
     ) -> AsyncIterator[Operator]:
-        """Started, perhaps not ready yet; killed at the end if it still runs."""
+        """Started, perhaps not ready yet; killed at the end if it still runs. `code` runs instead of the program as it comes."""
         log = self.folder / f"{name}.log"
-        process = Operator(kubeconfig or self.plane.kubeconfig, self.home, log, *flags, is_impatient=is_impatient)
+        process = Operator(
+            kubeconfig or self.plane.kubeconfig, self.home, log, *flags, is_impatient=is_impatient, code=code
+        )
         try:
             yield process
         except BaseException:

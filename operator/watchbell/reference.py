@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 
 from watchbell import metrics
 from watchbell.api.reasons import Reason
@@ -37,7 +38,9 @@ Each flag is also an environment variable; the flag wins. `--kubeconfig` and `--
 METRICS = """# Metrics
 
 Served at `/metrics` (`--metrics-bind-address`). Labels come from closed sets or are names of watchbell's own objects; never addresses,
-pod names or server text.
+pod names or server text. Beside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and their kin, as
+every Prometheus client has them. What is true now (connectors, messages, incidents) is read at each scrape; a standby judges no connector and has
+no incident, so it shows none.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -58,20 +61,23 @@ def flags_page() -> str:
     )
 
 
-def _metrics() -> Iterator[MetricWrapperBase]:
+def families() -> Iterator[tuple[Metric, tuple[str, ...]]]:
+    """Every metric of our own, with its labels."""
     for name in sorted(vars(metrics)):
         value = getattr(metrics, name)
-        if isinstance(value, MetricWrapperBase):
-            yield value
+        if isinstance(value, metrics.Reading):
+            yield next(iter(value.describe())), value.labels
+        elif isinstance(value, MetricWrapperBase):
+            labels = value._labelnames  # noqa: SLF001 - the library offers no public way to ask
+            yield next(iter(value.describe())), tuple(labels)
 
 
 def metrics_page() -> str:
     """Every metric with its labels."""
     rows = []
-    for metric in _metrics():
-        family = next(iter(metric.describe()))
+    for family, labelled in families():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the library offers no public way to ask
+        labels = ", ".join(f"`{label}`" for label in labelled)
         rows.append((name, f"| `{name}` | {family.type} | {labels} | {family.documentation} |"))
     return f"{MADE}\n{METRICS}" + "".join(f"{row}\n" for _, row in sorted(rows))
 

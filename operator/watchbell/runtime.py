@@ -34,12 +34,14 @@ from watchbell.connectors.rotation import RotationWatch
 from watchbell.connectors.trial import Trials
 from watchbell.endpoints import Endpoints
 from watchbell.handlers import Store, registry
+from watchbell.heartbeat import beat
 from watchbell.kube.client import Client
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.lease import LeaseElector
 from watchbell.logs import about
 from watchbell.outbox.outbox import Outbox, OutboxSettings
 from watchbell.outbox.outlet import ConnectorKey
+from watchbell.readings import show
 from watchbell.secretwatch import SecretWatch
 from watchbell.settings import SecretAccess, Settings
 from watchbell.smtp.egress import EgressPolicy
@@ -108,8 +110,9 @@ class Runtime:
         self.accounts = self._build_accounts()
         self.templates = self._build_templates()
         self.collectors = self._build_collectors()
-        self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
+        self.endpoints = Endpoints(self._readiness, self._refresh_metrics, client.pulses.silent)
         self._audit = Audit(client, self._subjects())
+        show(self, client, self._recorder)
 
     # ------------------------------------------------------------------ what it is built of
 
@@ -241,6 +244,8 @@ class Runtime:
     # ------------------------------------------------------------------ what is seen from outside
 
     def _readiness(self) -> tuple[bool, str]:
+        if self._stopping.is_set():
+            return False, "stopping"
         waiting = [
             name
             for name, is_done in (
@@ -253,8 +258,6 @@ class Runtime:
         return not waiting, f"not yet listed: {', '.join(waiting)}"
 
     def _refresh_metrics(self) -> None:
-        metrics.QUEUE_DEPTH.set(self.outbox.queue_depth)
-        metrics.QUEUE_OLDEST_SECONDS.set(self.outbox.oldest_seconds)
         metrics.OPEN_INCIDENTS.set(self.collectors.open_incidents)
         metrics.WATCHED_PODS.set(self.collectors.matched_pods)
 
@@ -281,6 +284,7 @@ class Runtime:
 
     def _jobs(self) -> list[tuple[str, Any]]:
         jobs = [
+            ("heartbeat", beat(self._client.pulses, time.monotonic)),
             ("events", self._recorder.run()),
             ("connectors", self.connectors.run()),
             ("trials", self.trials.run()),
@@ -327,7 +331,7 @@ class Runtime:
         }
         namespaces = self._settings.watch_namespaces
         return await kopf.spawn_tasks(
-            registry=registry(self._client.access, stores),
+            registry=registry(self._client.access, stores, self._client.pulses),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=list(namespaces),

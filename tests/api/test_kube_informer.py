@@ -8,9 +8,11 @@ import pytest
 
 from faultproxy import Answer, CutAfter, Request, StallAfter, Stream
 from kuberig import Meta, Settings, client_of, config_map, fresh_namespace, make, proxied, running, until
+from watchbell.kube.access import Access
 from watchbell.kube.client import CONFIGMAPS, Client, Resource, custom
 from watchbell.kube.errors import Forbidden, NotFound
 from watchbell.kube.informer import Informer, Pace
+from watchbell.kube.pulse import Pulses
 
 QUICK = Pace(rewatch_s=1.0, backoff_first_s=0.05, backoff_most_s=0.2, refused_s=0.2, stall_s=70, page_limit=3)
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles")
@@ -386,3 +388,33 @@ async def test_after_any_storm_of_faults_the_picture_is_the_servers(control_plan
             await until(lambda: {n: o.metadata.resource_version for n, o in mirror.known.items()} == there, 30)
         assert {name: item for (_, name), item in watch.store.items()} == mirror.known
         assert len(proxy.requests) > 15
+
+
+async def test_a_watch_that_tries_again_while_the_server_is_down_lives_and_one_that_ended_is_not_missed():
+    now = [0.0]
+    client = Client(Access("http://127.0.0.1:1", None, None, "default"))
+    client.pulses = Pulses(lambda: now[0])
+    watch = informer(client, "obs", Changes())
+    try:
+        async with running(watch.run()):
+            await until(lambda: watch.failure is not None)
+            for _ in range(2):
+                now[0] += 1000
+                await until(lambda: client.pulses.silent() == ())
+            assert list(client.pulses.ages()) == ["configmaps"]
+        assert client.pulses.ages() == {}
+    finally:
+        await client.close()
+
+
+async def test_every_line_of_a_watch_is_a_sign_of_life(control_plane):
+    now = [0.0]
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        client.pulses = Pulses(lambda: now[0])
+        watch = informer(client, namespace, Changes())
+        async with running(watch.run()):
+            await asyncio.wait_for(watch.synced.wait(), 30)
+            now[0] += 1000
+            assert client.pulses.silent() == ("configmaps was last heard of 1000 s ago, the limit is 300 s",)
+            await make(client, namespace, "news")
+            await until(lambda: client.pulses.silent() == ())

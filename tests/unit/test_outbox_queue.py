@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from watchbell.api.enums import ConnectorKind, Priority
 from watchbell.outbox.note import Metadata, Note, Reference, Result, Spec, Status, note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey
-from watchbell.outbox.queue import WorkingSet
+from watchbell.outbox.queue import QueueState, WorkingSet
 
 NOW = 1_800_000_000.0
 
@@ -141,14 +141,45 @@ def test_an_answer_that_comes_after_the_watch_still_saves_a_read():
     assert workset.take(NOW).body == {"spec": {}}
 
 
-def test_the_queue_knows_what_waits_longest():
+def dated(uid, connector="main", age_s=0.0, not_before=None):
+    made = datetime.fromtimestamp(NOW - age_s, UTC)
+    start = None if not_before is None else datetime.fromtimestamp(not_before, UTC)
+    spec = Spec(Reference(connector), not_before_time=start)
+    return Note(Metadata(f"name-{uid}", uid, "apps", creation_timestamp=made), spec)
+
+
+def test_every_message_is_counted_in_the_state_in_which_it_waits():
     workset = WorkingSet()
-    assert workset.oldest_entered() is None
-    workset.add(note("old"), NOW)
-    workset.add(note("new"), NOW + 5)
-    assert workset.oldest_entered() == NOW
-    workset.remove("old")
-    assert workset.oldest_entered() == NOW + 5
+    assert workset.census(NOW) == dict.fromkeys(QueueState, (0, 0.0))
+    workset.add(dated("sent", age_s=10), NOW)
+    sending = workset.take(NOW)
+    for uid, age_s in (("held", 900), ("retry", 60), ("ready", 30)):
+        workset.add(dated(uid, uid, age_s), NOW)
+    workset.put_back(workset.get("held"), NOW + 600, is_held=True)
+    workset.put_back(workset.get("retry"), NOW + 600)
+    assert workset.census(NOW) == {
+        QueueState.SENDING: (1, 10),
+        QueueState.HELD: (1, 900),
+        QueueState.SCHEDULED: (1, 60),
+        QueueState.READY: (1, 30),
+    }
+    workset.finished(sending)
+    assert workset.census(NOW)[QueueState.SENDING] == (1, 10), "its result is not written yet"
+    workset.remove("sent")
+    assert workset.census(NOW)[QueueState.SENDING] == (0, 0)
+
+
+def test_a_message_ages_from_the_time_from_which_it_may_go():
+    workset = WorkingSet()
+    workset.add(dated("later", age_s=3600, not_before=NOW + 60), NOW)
+    assert workset.census(NOW)[QueueState.SCHEDULED] == (1, 0)
+    assert workset.census(NOW + 90)[QueueState.READY] == (1, 30)
+
+
+def test_a_clock_that_is_behind_the_api_server_makes_no_age_below_zero():
+    workset = WorkingSet()
+    workset.add(dated("new", age_s=-5), NOW)
+    assert workset.census(NOW)[QueueState.READY] == (1, 0)
 
 
 def test_a_note_is_read_from_an_object_with_all_that_the_status_remembers():

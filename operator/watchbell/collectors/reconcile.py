@@ -8,7 +8,7 @@ them when its time comes. Everything in memory can be lost: taking over builds i
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -166,6 +166,10 @@ class Collectors:
     def open_incidents(self) -> int:
         """Incidents that are not over."""
         return len(self._load.cases)
+
+    def firing(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """How many incidents go on, by namespace, policy, kind and severity."""
+        return self._load.firing()
 
     @property
     def outcomes(self) -> Mapping[str, int]:

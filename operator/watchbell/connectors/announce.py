@@ -66,9 +66,11 @@ class Announcer:
     def _certificate(self, record: Record, report: ProbeReport, now: datetime) -> None:
         tls = report.server.tls
         expiry = moment(tls.not_after) if tls else None
+        if report.fault is None or expiry is not None:
+            # A probe that did not come to TLS says nothing about the certificate.
+            record.certificate_expiry = expiry.timestamp() if expiry else None
         if tls is None or expiry is None:
             return
-        metrics.CERTIFICATE_EXPIRY.labels(*_labels(record.key)).set(expiry.timestamp())
         if expiry - now < EXPIRY_WARNING and not _was_expiring(record, tls.sha256, expiry):
             self._emit(
                 record,
@@ -80,22 +82,14 @@ class Announcer:
 
     def rotated(self, record: Record) -> None:
         """The Secret has a new version."""
+        metrics.CREDENTIALS_ROTATED.inc()
         self._emit(
             record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
         )
 
-    def readiness(self, record: Record) -> None:
-        """Readiness as a metric."""
-        metrics.CONNECTOR_READY.labels(*_labels(record.key)).set(1 if record.ready else 0)
-
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
-        for gauge in (metrics.CONNECTOR_READY, metrics.CERTIFICATE_EXPIRY):
-            try:
-                gauge.remove(*_labels(key))
-            except KeyError:
-                log.debug("no such series", extra=about(connector=str(key)))
 
     def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
         key = record.key
@@ -109,7 +103,3 @@ def _was_expiring(record: Record, sha256: str, expiry: datetime) -> bool:
     shown = ((status.get("server") or {}).get("tls") or {}).get("sha256")
     probed_at = moment(status.get("lastProbeTime"))
     return shown == sha256 and probed_at is not None and expiry - probed_at < EXPIRY_WARNING
-
-
-def _labels(key: ConnectorKey) -> tuple[str, str, str]:
-    return key.kind, key.namespace, key.name

@@ -6,7 +6,7 @@ an outlet here for each connector that is Ready. Nothing here knows what a mail 
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from watchbell.connectors.assemble import Assembled, assemble
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.details import advice, basics, personal, rhythm_of, subject_of
 from watchbell.connectors.gather import Found, Gatherer, dependencies
+from watchbell.connectors.gauges import shown, shown_in
 from watchbell.connectors.lineage import Lineage, concerns_children, inherited, relieved
 from watchbell.connectors.parts import Parts
 from watchbell.connectors.records import Dependency, Record, key_of, record_of, refresh
@@ -118,6 +119,11 @@ class Connectors:
         """A Secret or ConfigMap changed, came or went."""
         for key in self._dependents.get((kind, namespace, name), ()):
             self.queue.add(key)
+
+    @property
+    def known(self) -> Collection[Record]:
+        """Every connector in memory, for metrics."""
+        return self._records.values()
 
     def dependencies(self) -> tuple[Dependency, ...]:
         """All Secrets and ConfigMaps that connectors stand on."""
@@ -307,6 +313,8 @@ class Connectors:
     def _restore_ready(self, record: Record) -> None:
         """After a restart: a connector whose status vouches for it takes mail without a probe, and one that was rejected says so."""
         memory = record.memory
+        if not record.shown:
+            record.shown, record.certificate_expiry = shown_in(record.status())
         if memory.is_proven and not record.ready:
             self._set_ready(record, (Condition("Ready", "True", Reason.PROVEN, "proven before the operator started"),))
         elif memory.fault is not None and record.ready_reason is Reason.NOT_PROBED:
@@ -323,6 +331,7 @@ class Connectors:
         if record.request:
             wanted["lastHandledRequest"] = record.request[:256]
         ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
+        record.shown = shown((one.type, one.status, one.reason) for one in conditions)
         self._set_ready(record, conditions)
         written = await write_status(
             self._parts.client, RESOURCES[ConnectorKind(key.kind)], ref, wanted, current, manager=MANAGER
@@ -335,7 +344,6 @@ class Connectors:
         before = record.ready, record.ready_reason is Reason.NOT_PROBED
         record.ready = ready.status == "True"
         record.ready_reason, record.ready_message = ready.reason, ready.message
-        self._announcer.readiness(record)
         if before != (record.ready, False):
             self._parts.on_ready(record.key)
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 _FAILURES_BEFORE_LIST = 3
+_SILENT_MOST_S = 300.0
+"""A watch that neither hears nor tries anything for so long hangs: a stall ends after a minute, a call after seconds, and no pause is longer."""
 
 
 class Meta(Protocol):
@@ -159,7 +161,17 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Lists and watches until cancelled. No ApiError leaves it: each is retried, and told in `failure` while it lasts."""
+        try:
+            await self._go_on()
+        finally:
+            self._client.pulses.end(self)
+
+    def _beat(self, pause_s: float = 0.0) -> None:
+        self._client.pulses.beat(self, self._resource.plural, _SILENT_MOST_S + pause_s)
+
+    async def _go_on(self) -> None:
         while True:
+            self._beat()
             try:
                 if not self._version:
                     await self._list()
@@ -189,6 +201,7 @@ class Informer(Generic[T]):
             # Should it be this version that the server stumbles over, then a fresh list is the way out.
             self._version = ""
         log.warning("%s cannot be watched, next try in %.1f s: %s", self._resource.plural, delay_s, error)
+        self._beat(delay_s)
         await asyncio.sleep(delay_s)
 
     def _came_through(self) -> None:
@@ -221,6 +234,7 @@ class Informer(Generic[T]):
         params["limit"] = str(self._pace.page_limit)
         while True:
             data = await self._client.page(self._resource, self._namespace, params)
+            self._beat()
             items, meta = self._decode_page(data)
             yield items, meta.resource_version
             if not meta.continue_:
@@ -281,6 +295,7 @@ class Informer(Generic[T]):
         async with aclosing(lines):
             async for line in lines:
                 self.heard_at = self._clock()
+                self._beat()
                 self._heed(line)
 
     def _heed(self, line: bytes) -> None:

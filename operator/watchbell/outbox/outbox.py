@@ -8,7 +8,7 @@ and whatever an earlier process left. After it: SMTP, and the result on each mes
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from watchbell import metrics
+from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError, Invalid
 from watchbell.kube.informers import Informers
@@ -31,7 +32,7 @@ from watchbell.outbox.ledger import Ledger, Written
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
-from watchbell.outbox.queue import Slot, WorkingSet
+from watchbell.outbox.queue import QueueState, Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
@@ -42,6 +43,17 @@ log = logging.getLogger(__name__)
 CLOSE_S = 3.0
 _T = TypeVar("_T")
 UNFINISHED = "status.completionTime="
+_ENDS = (
+    ("True", Reason.ACCEPTED_BY_SERVER),
+    ("False", Reason.RECIPIENTS_REFUSED),
+    ("False", Reason.MESSAGE_REJECTED),
+    ("False", Reason.DEADLINE_EXCEEDED),
+    ("False", Reason.OUTCOME_UNKNOWN),
+    ("False", Reason.INVALID_MESSAGE),
+)
+for _result, _reason in _ENDS:
+    # Prometheus sees no increase in a series that begins at 1.
+    metrics.MESSAGES.labels(_result, _reason.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +160,9 @@ class Outbox:
         return len(self._workset)
 
     @property
-    def oldest_seconds(self) -> float:
-        """How long the message that waits longest has been here; 0 when none waits."""
-        entered = self._workset.oldest_entered()
-        return 0.0 if entered is None else max(0.0, self._seconds() - entered)
+    def census(self) -> Mapping[QueueState, tuple[int, float]]:
+        """Unfinished messages by state: how many, and the age of the oldest in seconds."""
+        return self._workset.census(self._seconds())
 
     @property
     def is_synced(self) -> bool:

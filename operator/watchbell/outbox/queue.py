@@ -8,7 +8,9 @@ more slots than it has connections, so a slow or dead relay holds up its own mai
 import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -23,6 +25,15 @@ _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 RECENT_MAX = 8192
 BODIES_MAX_BYTES = 16 * 1024 * 1024
 _BODY = msgspec.json.Decoder(dict[str, Any])
+
+
+class QueueState(StrEnum):
+    """What an unfinished message waits for; a result that is being written counts as Sending."""
+
+    READY = "Ready"
+    SENDING = "Sending"
+    HELD = "Held"
+    SCHEDULED = "Scheduled"
 
 
 @dataclass(slots=True)
@@ -65,6 +76,13 @@ class Slot:
     def uid(self) -> str:
         """The identity under which everything about the message is kept."""
         return self.note.metadata.uid
+
+    @property
+    def since(self) -> float:
+        """Since when it could have gone out: its creation (or when it came here, should that not be known), or its notBeforeTime."""
+        made, earliest = self.note.metadata.creation_timestamp, self.note.spec.not_before_time
+        made_at = made.timestamp() if made else self.entered
+        return max(made_at, earliest.timestamp()) if earliest else made_at
 
     @property
     def label(self) -> str:
@@ -125,9 +143,14 @@ class WorkingSet:
         """How many messages are with a sender now."""
         return sum(slot.is_running for slot in map(self._slots.__getitem__, self._out))
 
-    def oldest_entered(self) -> float | None:
-        """When the message that has been here longest came; None when there is none."""
-        return next(iter(self._slots.values())).entered if self._slots else None
+    def census(self, now: float) -> Mapping[QueueState, tuple[int, float]]:
+        """How many messages are in each state, and the age of the oldest there in seconds, from when it was made or may go at the earliest."""
+        counts, oldest = dict.fromkeys(QueueState, 0), dict.fromkeys(QueueState, now)
+        for uid, slot in self._slots.items():
+            state = _state(slot, now, is_out=uid in self._out)
+            counts[state] += 1
+            oldest[state] = min(oldest[state], slot.since)
+        return {state: (count, now - oldest[state]) for state, count in counts.items()}
 
     def add(self, note: Note, now: float, body: dict[str, Any] | None = None) -> bool:
         """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back).
@@ -341,6 +364,14 @@ class WorkingSet:
         if lane is not None and not lane.ready and not lane.running:
             del self._lanes[key]
             self._runnable.pop(key, None)
+
+
+def _state(slot: Slot, now: float, *, is_out: bool) -> QueueState:
+    if is_out:
+        return QueueState.SENDING
+    if slot.is_held:
+        return QueueState.HELD
+    return QueueState.READY if slot.due <= now else QueueState.SCHEDULED
 
 
 def _concerns(key: ConnectorKey, lane: ConnectorKey) -> bool:
