@@ -162,6 +162,7 @@ class Runtime:
                 cluster_name=settings.cluster_name,
             ),
             minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            recorder=self._recorder,
         )
 
     def _build_accounts(self) -> Accounts:
@@ -255,6 +256,7 @@ class Runtime:
     def _refresh_metrics(self) -> None:
         metrics.QUEUE_DEPTH.set(self.outbox.queue_depth)
         metrics.QUEUE_OLDEST_SECONDS.set(self.outbox.oldest_seconds)
+        metrics.BREAKERS_OPEN.set(self.outbox.open_breakers)
         metrics.OPEN_INCIDENTS.set(self.collectors.open_incidents)
         metrics.WATCHED_PODS.set(self.collectors.matched_pods)
 

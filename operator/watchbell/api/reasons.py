@@ -185,6 +185,17 @@ class Reason(StrEnum):
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
 
+    # The fallback of a connector
+    FALLBACK_NOT_FOUND = "FallbackNotFound", "The connector named by `fallbackRef` does not exist."
+    FALLBACK_IS_ITSELF = (
+        "FallbackIsItself",
+        "`fallbackRef` names the connector itself, or one with the same server and login.",
+    )
+    FALLBACK_NOT_READY = (
+        "FallbackNotReady",
+        "The fallback is not ready either; its own `fallbackRef` is not followed.",
+    )
+
     # AccountRecovery
     NAME_TAKEN = "NameTaken", "An object of the name that is needed exists and belongs to somebody else."
     SIGNING_KEY_UNCLEAR = "SigningKeyUnclear", "The Secret does not tell which of its keys signs."

@@ -13,7 +13,7 @@ from watchbell.api.sensitive import Sensitive
 from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
-from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits
+from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.smtp.egress import EgressPolicy, check_port
 from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
 from watchbell.smtp.providers import limits_of
@@ -288,11 +288,11 @@ def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox, repl
         sender=sender,
         reply_to=reply_to,
         headers=tuple((header.name, header.value) for header in headers),
-        limits=_limits(found),
+        limits=_limits(key, found, relay),
     )
 
 
-def _limits(found: Found) -> OutletLimits:
+def _limits(key: ConnectorKey, found: Found, relay: Relay) -> OutletLimits:
     """What the spec says, else its parent, else what is known of the provider; each field by itself."""
     own, base = found.spec.limits or Limits(), found.base.limits or Limits()
     policy = found.base.recipient_policy
@@ -305,6 +305,35 @@ def _limits(found: Found) -> OutletLimits:
         max_message_bytes=own.max_message_bytes or base.max_message_bytes or known.message_bytes,
         allowed_domains=_domains(policy.allowed_domains if policy else ()),
         denied_domains=_domains(policy.denied_domains if policy else ()),
+        allowances=_allowances(key, found, relay),
+    )
+
+
+def _allowances(key: ConnectorKey, found: Found, relay: Relay) -> tuple[Allowance, ...]:
+    """What a mail counts against: the limits of the connector, those of its parent, and of the provider what neither this nor the parent sets.
+
+    A parent's limits hold for all of its children together, so a child cannot lift them. The provider's are those of the login: whoever
+    uses the same one shares them.
+    """
+    own, base = found.spec.limits or Limits(), found.base.limits or Limits()
+    known = limits_of(relay.host)
+    allowances = [
+        _allowance(str(found.base_key), base),
+        Allowance(
+            relay.account,
+            0 if base.messages_per_minute else known.messages_per_minute,
+            0 if base.messages_per_day else known.messages_per_day,
+            0 if base.recipients_per_day else known.recipients_per_day,
+        ),
+    ]
+    if found.base_key != key:
+        allowances.append(_allowance(str(key), own))
+    return tuple(allowance for allowance in allowances if allowance.is_limited)
+
+
+def _allowance(scope: str, limits: Limits) -> Allowance:
+    return Allowance(
+        scope, limits.messages_per_minute or 0, limits.messages_per_day or 0, limits.recipients_per_day or 0
     )
 
 

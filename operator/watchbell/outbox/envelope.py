@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import WireAddress
+from watchbell.outbox.budget import recipients_at_once
 from watchbell.outbox.letter import Composed, Letter
 from watchbell.outbox.outlet import OutletLimits
 from watchbell.smtp.model import Envelope, Fault, RecipientOutcome, RecipientResult, RetryClass, StageName
@@ -30,7 +31,7 @@ def batch_of(letter: Letter, due: Sequence[int], limits: OutletLimits, composed:
     if not is_utf8:
         plain = [i for i in allowed if not letter.recipients[i].needs_smtputf8]
         is_utf8, allowed = not plain and bool(allowed), plain or allowed
-    indexes = tuple(allowed[: limits.max_recipients_per_message])
+    indexes = tuple(allowed[: recipients_at_once(limits.max_recipients_per_message, limits.allowances)])
     addresses = tuple(letter.recipients[i].text for i in indexes)
     return Batch(indexes, Envelope(composed.mail_from.text, addresses, is_utf8), refused)
 
