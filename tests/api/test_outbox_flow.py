@@ -1,6 +1,9 @@
 """Limits, a provider's pace and breakers on a real API server with real SMTP servers: who waits, what is told, and that nothing is dropped."""
 
 import asyncio
+import email
+import email.policy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +14,7 @@ from smtprig import Scripted, mail_server, password, relay
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, EVENTS
 from watchbell.kube.events import EventRecorder
+from watchbell.mail.address import Mailbox
 from watchbell.outbox.counts import COUNTS_NAME, LINES
 from watchbell.outbox.outlet import ConnectorKey, Unavailable
 from watchbell.smtp.model import Timeouts
@@ -384,6 +388,29 @@ async def test_a_relay_that_never_greets_holds_up_nobody_else(control_plane, nam
             assert sum(says("ConnectorNotReady")(status) for status in told) >= 15
             # Silence is asked a second time whether it waits for TLS, so each try is two connections.
             assert dead.connections == opened <= 10
+
+
+# --- the fallback
+
+
+async def test_a_retry_through_the_fallback_keeps_the_message_id_and_names_who_took_it(control_plane, namespace):
+    async with mail_server() as server, mail_server() as backup:
+        outlets = Outlets(outlet(server.port))
+        async with desk(control_plane, namespace, outlets) as one:
+            server.inbox.replies["DATA"] = lambda _: "451 4.3.0 try again later"
+            await one.send(message("moved"))
+            first = await one.status("moved", says("Retrying"))
+            assert first["connector"] == "SmtpConnector/apps/main"
+            sender = Mailbox("Backup", "alerts@other.example")
+            outlets.answer = replace(outlet(backup.port, "backup"), sender=sender, stands_in_for=outlets.answer.key)
+            status = await one.finished("moved")
+    assert status["messageID"] == first["messageID"]
+    assert status["connector"] == "SmtpConnector/apps/backup"
+    [(envelope_from, _, raw)] = backup.inbox.messages
+    mail = email.message_from_bytes(raw, policy=email.policy.default)
+    assert mail["Message-ID"] == first["messageID"]
+    assert envelope_from == "alerts@other.example"
+    assert str(mail["From"]) == "Backup <alerts@other.example>"
 
 
 # --- connectors that are not available, and loud failures

@@ -8,8 +8,20 @@ from hypothesis import strategies as st
 
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
+from watchbell.connectors.schedule import SENDS_UNTIL_BROKEN
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.breaker import CLOSED, REFUSED_S, RESTS_S, Answer, after, ask, half_open, trying, untried
+from watchbell.outbox.breaker import (
+    CLOSED,
+    FAILURES_MAX,
+    REFUSED_S,
+    RESTS_S,
+    Answer,
+    after,
+    ask,
+    half_open,
+    trying,
+    untried,
+)
 from watchbell.outbox.budget import Measure
 from watchbell.outbox.gate import Blocked, Gate, Pass, Request
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
@@ -92,6 +104,10 @@ def test_it_never_stays_open_for_ever_and_one_success_closes_it(faults):
     state = run(*faults)
     assert state.until <= NOW + REFUSED_S
     assert after(state, None, NOW) == CLOSED
+
+
+def test_connectors_count_an_opening_as_the_failures_that_led_to_it():
+    assert SENDS_UNTIL_BROKEN == FAILURES_MAX
 
 
 # --- the gate

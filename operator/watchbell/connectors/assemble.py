@@ -11,6 +11,7 @@ from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsM
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
+from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
@@ -45,7 +46,7 @@ class Assembled:
 
 def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembled | Refusal:
     """The outlet of a connector."""
-    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found)
+    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found) or _circle(key, found)
     if refusal is not None:
         return refusal
     tls = _tls(found)
@@ -113,6 +114,18 @@ def _identity(found: Found) -> Refusal | None:
         Reason.INSECURE_NOT_ALLOWED,
         "spec.auth.oauth2.grant: WorkloadIdentity is the operator's own identity and works in a ClusterSmtpConnector only; "
         "use one through spec.parentRef",
+    )
+
+
+def _circle(key: ConnectorKey, found: Found) -> Refusal | None:
+    """A connector cannot take over for itself, nor a parent for its children, which use its server and login."""
+    fallback = fallback_key(found.spec, found.base, key.namespace)
+    if fallback not in (key, found.base_key):
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.FALLBACK_IS_ITSELF,
+        f"spec.fallbackRef of {found.base_key} names the connector itself: name another one, or leave it out",
     )
 
 

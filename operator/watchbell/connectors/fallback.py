@@ -23,12 +23,8 @@ def fallback_key(spec: ConnectorSpec, base: ConnectorSpec, namespace: str) -> Co
     return ConnectorKey(ref.kind, "" if ref.kind is ConnectorKind.CLUSTER_SMTP_CONNECTOR else namespace, ref.name)
 
 
-def standing_in(
-    record: Record, base_key: ConnectorKey, key: ConnectorKey, candidate: Record | None
-) -> Outlet | Refusal | None:
+def standing_in(record: Record, key: ConnectorKey, candidate: Record | None) -> Outlet | Refusal | None:
     """The fallback's outlet for the connector of `record`, or why it cannot take over; None: nothing is known of the fallback yet."""
-    if key in (record.key, base_key):
-        return _refusal(Reason.FALLBACK_IS_ITSELF, f"spec.fallbackRef of {base_key} names the connector itself")
     if candidate is None:
         return _refusal(Reason.FALLBACK_NOT_FOUND, f"spec.fallbackRef: there is no {key}")
     if candidate.ready_reason is Reason.NOT_PROBED:

@@ -253,7 +253,7 @@ class Connectors:
             return primary
         candidate = self._records.get(key)
         refusal = await self.permitted(candidate, namespace, use) if candidate else None
-        found = refusal or standing_in(record, parent.key if parent else record.key, key, candidate)
+        found = refusal or standing_in(record, key, candidate)
         if found is None:
             return replace(primary, is_unjudged=True)
         if isinstance(found, Refusal):
