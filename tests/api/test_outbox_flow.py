@@ -413,6 +413,47 @@ async def test_a_retry_through_the_fallback_keeps_the_message_id_and_names_who_t
     assert str(mail["From"]) == "Backup <alerts@other.example>"
 
 
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"denied_domains": ("example.org",)}, "its recipientPolicy does not allow example.org"),
+        ({"max_message_bytes": 300}, "bytes, and it takes 300"),
+    ],
+)
+async def test_what_only_the_fallback_refuses_waits_for_the_connector_itself(control_plane, namespace, limits, words):
+    async with mail_server() as server, mail_server() as backup:
+        main = outlet(server.port)
+        other = replace(outlet(backup.port, "backup", **limits), stands_in_for=main.key)
+        outlets = Outlets(other)
+        async with desk(control_plane, namespace, outlets) as one:
+            await one.send(message("held", connector="main"))
+            status = await one.status("held", says("ConnectorNotReady"))
+            assert words in condition(status)["message"]
+            assert "its fallback SmtpConnector/apps/backup cannot take this message" in condition(status)["message"]
+            outlets.answer = main
+            one.outbox.connector_changed(ConnectorKey("SmtpConnector", namespace, "main"))
+            await one.finished("held")
+        assert not backup.inbox.messages
+
+
+async def test_the_recipient_policy_is_named_with_the_domain_that_it_refuses(control_plane, namespace):
+    async with mail_server() as server:
+        limits = {"allowed_domains": ("example.org",), "denied_domains": ("bad.example.org",)}
+        async with desk(control_plane, namespace, Outlets(outlet(server.port, **limits))) as one:
+            await one.send(message("policy", "a@example.org", "b@sub.example.org", "c@bad.example.org"))
+            status = await one.finished("policy")
+            await one.send(message("none", "b@example.net"))
+            refused = await one.finished("none")
+    assert [result.get("reason") for result in status["recipientResults"]] == [
+        None,
+        "RecipientNotAllowed",
+        "RecipientNotAllowed",
+    ]
+    assert condition(status)["reason"] == condition(refused)["reason"] == "RecipientsRefused"
+    assert "spec.recipientPolicy of the connector does not allow mail to example.net" in condition(refused)["message"]
+    assert len(server.inbox.messages) == 1
+
+
 # --- connectors that are not available, and loud failures
 
 

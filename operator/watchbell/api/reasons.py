@@ -178,6 +178,10 @@ class Reason(StrEnum):
         "The connector is not ready; the message waits and no attempt is counted.",
     )
     ACCEPTED_BY_SERVER = "AcceptedByServer", "The first server took the message. That is all SMTP can tell."
+    RECIPIENT_NOT_ALLOWED = (
+        "RecipientNotAllowed",
+        "The connector's `recipientPolicy` does not allow the recipient's domain.",
+    )
     RECIPIENTS_REFUSED = "RecipientsRefused", "The server refused every recipient, or some of them for good."
     MESSAGE_REJECTED = "MessageRejected", "The server refused the message."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The message could not be sent before its deadline."

@@ -27,7 +27,7 @@ from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
-from watchbell.outbox.envelope import Batch, batch_of
+from watchbell.outbox.envelope import Batch, batch_of, misfit
 from watchbell.outbox.flow import Flow
 from watchbell.outbox.gate import Blocked, Pass, Request
 from watchbell.outbox.journal import Accepted, Entry, Journal
@@ -99,7 +99,7 @@ class _Sending:
     payload: bytes
     outlet: Outlet
     entry: Entry
-    passed: Pass | None
+    passed: Pass | None = None
     entered: asyncio.Task[bool] | None = None
     is_stopped: bool = False
     is_body_out: bool = False
@@ -246,6 +246,9 @@ class Courier:
                 held = Held(Reason.CONNECTOR_NOT_READY, f"the connector {outlet.key} cannot send: {composed}")
                 return self._without(progress, letter, rules, held)
             return rejected(progress, Reason.INVALID_MESSAGE, str(composed))
+        if outlet.stands_in_for is not None and (problem := misfit(letter, progress.due(desk.now()), outlet, composed)):
+            text = f"{outlet.stands_in_for} is not ready, and its fallback {outlet.key} cannot take this message: {problem}"
+            return self._without(progress, letter, rules, Held(Reason.CONNECTOR_NOT_READY, text))
         if len(composed.payload) > outlet.limits.max_message_bytes:
             sizes = (
                 f"the mail has {len(composed.payload)} bytes, and the connector takes {outlet.limits.max_message_bytes}"
@@ -254,18 +257,10 @@ class Courier:
         slot.message_id = composed.message_id
         if not progress.due(desk.now()):
             return resumed(progress, rules, desk.now())
-        desk.on_limit(slot.lane, outlet.limits.max_connections)
+        # A fallback has mail of its own, and takes no more connections than one for each connector that leans on it.
+        desk.on_limit(slot.lane, 1 if outlet.stands_in_for else outlet.limits.max_connections)
         started = desk.now()
         batch = batch_of(letter, progress.due(started), outlet.limits, composed)
-        passed = None
-        if batch.indexes:
-            passed = desk.flow.admit(
-                outlet, Request(slot.lane, len(batch.indexes), is_high=letter.priority is Priority.HIGH)
-            )
-        if isinstance(passed, Blocked):
-            held = Held(passed.reason, passed.message)
-            is_waiting = passed.reason is Reason.RATE_LIMITED or letter.on_unavailable is OnUnavailable.HOLD
-            return passed if is_waiting else self._without(progress, letter, rules, held)
         entry = Entry(
             slot.uid,
             slot.namespace,
@@ -275,7 +270,21 @@ class Courier:
             batch.indexes,
             composed.message_id,
         )
-        return _Sending(slot, progress, rules, batch, composed.payload, outlet, entry, passed)
+        return self._admit(_Sending(slot, progress, rules, batch, composed.payload, outlet, entry), letter)
+
+    def _admit(self, sending: _Sending, letter: Letter) -> _Sending | Outcome:
+        """The last question before the wire: limits and breaker."""
+        count = len(sending.batch.indexes)
+        if not count:
+            return sending
+        request = Request(sending.slot.lane, count, is_high=letter.priority is Priority.HIGH)
+        answer = self._desk.flow.admit(sending.outlet, request)
+        if isinstance(answer, Pass):
+            sending.passed = answer
+            return sending
+        if answer.reason is Reason.RATE_LIMITED or letter.on_unavailable is OnUnavailable.HOLD:
+            return answer
+        return self._without(sending.progress, letter, sending.rules, Held(answer.reason, answer.message))
 
     def _without(self, progress: Progress, letter: Letter, rules: Rules, held: Held) -> Settled:
         """No connector takes the message now: it waits, or ends, as `onUnavailable` says."""
