@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from watchbell.mail.address import Mailbox
 from watchbell.outbox.journal import PAGES_MAX, page_name
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
-from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
+from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits, Slowdown, Unavailable
 from watchbell.outbox.page import LINES
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.smtp.model import Fault, Relay, RetryClass
@@ -40,6 +41,11 @@ def outlet(where: Relay | int, name: str = "main", **limits: Any) -> Outlet:
     )
 
 
+def limited(where: Relay | int, name: str = "main", **allowance: int) -> Outlet:
+    """An outlet with limits by the minute and the day."""
+    return outlet(where, name, allowances=(Allowance(f"SmtpConnector/apps/{name}", **allowance),))
+
+
 class Outlets:
     """Answers for the connectors: one answer for every message, or one by the connector's name."""
 
@@ -47,6 +53,8 @@ class Outlets:
         self.answer = answer
         self.by_name = by_name
         self.reports: list[tuple[ConnectorKey, Fault]] = []
+        self.breaks: list[tuple[ConnectorKey, Fault]] = []
+        self.slowdowns: list[tuple[ConnectorKey, Slowdown]] = []
         self.asked = 0
 
     async def outlet(self, namespace: str, ref: Any, use: Any) -> Outlet | Unavailable:
@@ -55,6 +63,12 @@ class Outlets:
 
     def report(self, key: ConnectorKey, fault: Fault) -> None:
         self.reports.append((key, fault))
+
+    def broken(self, key: ConnectorKey, fault: Fault) -> None:
+        self.breaks.append((key, fault))
+
+    def slowed(self, key: ConnectorKey, slowdown: Slowdown) -> None:
+        self.slowdowns.append((key, slowdown))
 
 
 def message(name: str, *to: str, connector: str | None = None, **spec: Any) -> dict[str, Any]:
@@ -113,6 +127,7 @@ class Desk:
         self.namespace = namespace
         self.outlets = outlets
         self.is_leader = True
+        self.ahead_s = 0.0
         settings = OutboxSettings(namespaces=(namespace,), schedule=BRISK, pause_s=0.05)
         self.outbox = Outbox(
             client,
@@ -122,6 +137,7 @@ class Desk:
             identity=f"test-{next(_identities)}",
             fence=lambda _: self.is_leader,
             lead=lead,
+            now=lambda: datetime.now(UTC) + timedelta(seconds=self.ahead_s),
             settings=replace(settings, **options),
             minter=minter,
         )
@@ -129,6 +145,11 @@ class Desk:
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self.outbox.run())
+
+    def skip(self, seconds: float) -> None:
+        """The clock jumps ahead."""
+        self.ahead_s += seconds
+        self.outbox._wake.set()
 
     async def kill(self) -> None:
         """End the process without drain: nothing more is written than what was under way."""

@@ -165,6 +165,29 @@ QUEUE_OLDEST_SECONDS = Reading(
     ("state",),
 )
 
+LIMIT_WAITS = Counter(
+    "watchbell_message_limit_waits",
+    "How often the next message of a connector had to wait for a limit.",
+    ["limit"],
+    registry=REGISTRY,
+)
+SLOWDOWNS = Counter(
+    "watchbell_provider_slowdowns",
+    "How often a provider made a login slow down (RateLimited) or wait (QuotaExceeded).",
+    ["reason"],
+    registry=REGISTRY,
+)
+FALLBACK_MESSAGES = Counter(
+    "watchbell_fallback_messages", "Messages that were taken by the fallback of their connector.", registry=REGISTRY
+)
+BREAKER_OPENINGS = Counter(
+    "watchbell_breaker_openings",
+    "How often a relay was left alone for a while: it was not reached three times in a row, or refused the login.",
+    ["cause"],
+    registry=REGISTRY,
+)
+BREAKERS_OPEN = Gauge("watchbell_breakers_open", "Relays that are left alone at present.", registry=REGISTRY)
+
 # --- collectors
 
 OPEN_INCIDENTS = Gauge("watchbell_incidents_open", "Incidents that are not resolved.", registry=REGISTRY)

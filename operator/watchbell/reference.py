@@ -1,9 +1,12 @@
-"""Writes the pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures, the doctor's articles.
+"""Writes the reference pages that are made from code outside of `api`.
+
+Commands, flags, metrics, SMTP reasons with their cures, the doctor's articles; and the table of known providers in the page about limits.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,10 +23,14 @@ from watchbell.doctor.catalog import CHECKS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
+from watchbell.smtp.providers import PROVIDERS
 from watchbell.smtp.remedies import remedies
 
 PAGES = Path("docs/operations")
 ARTICLES = Path("docs/doctor")
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = Path("docs/limits.md")
+MIB = 1024 * 1024
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
 
@@ -44,6 +51,9 @@ no incident, so it shows none.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
+"""
+PROVIDERS_HEAD = """| provider | hosts, and all below them | messages a minute | … a day | recipients a day | … a message | connections | size |
+|---|---|---|---|---|---|---|---|
 """
 SMTP = """# SMTP reasons and what to do
 
@@ -95,6 +105,31 @@ def smtp_page() -> str:
     return f"{MADE}\n{SMTP}" + "\n".join(sections)
 
 
+def providers_table() -> str:
+    """What is known of providers, a row each."""
+    rows = [
+        f"| {known.name} | {', '.join(f'`{suffix}`' for suffix in known.suffixes)} | {_number(limits.messages_per_minute)} | "
+        f"{_number(limits.messages_per_day)} | {_number(limits.recipients_per_day)} | {_number(limits.recipients_per_message)} | "
+        f"{limits.connections} | {limits.message_bytes // MIB} MiB |\n"
+        for known in PROVIDERS
+        for limits in (known.limits,)
+    ]
+    return PROVIDERS_HEAD + "".join(rows)
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else ""
+
+
+def with_section(text: str, name: str, content: str) -> str:
+    """A written page with the part between its two marks made anew. Raises ValueError for a page without them."""
+    pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    replaced, count = pattern.subn(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
+    if count != 1:
+        raise ValueError(f"a page needs the marks <!-- {name}: ... --> and <!-- /{name} --> once")
+    return replaced
+
+
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
@@ -108,6 +143,7 @@ def pages() -> Mapping[Path, str]:
         PAGES / "smtp-reasons.md": smtp_page(),
         ARTICLES / "README.md": f"{MADE}\n{index()}",
         **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
+        LIMITS: with_section((ROOT / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),
     }
 
 

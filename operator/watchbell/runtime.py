@@ -165,6 +165,7 @@ class Runtime:
                 cluster_name=settings.cluster_name,
             ),
             minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            recorder=self._recorder,
         )
 
     def _build_accounts(self) -> Accounts:
@@ -258,6 +259,7 @@ class Runtime:
         return not waiting, f"not yet listed: {', '.join(waiting)}"
 
     def _refresh_metrics(self) -> None:
+        metrics.BREAKERS_OPEN.set(self.outbox.open_breakers)
         metrics.OPEN_INCIDENTS.set(self.collectors.open_incidents)
         metrics.WATCHED_PODS.set(self.collectors.matched_pods)
 

@@ -117,6 +117,7 @@ _CONNECTOR = [
             "helloName": "mail.example.com",
             "probe": {"level": "Disabled"},
             "recipientPolicy": {"allowedDomains": ["example.com"]},
+            "fallbackRef": {"kind": "ClusterSmtpConnector", "name": "backup"},
         }.items()
     ),
 ]
@@ -269,6 +270,12 @@ _CLUSTER = [
 ]
 
 _MAIL = [
+    Refused(
+        "ClusterSmtpConnector",
+        {"fallbackRef": {"kind": "SmtpConnector", "name": "backup"}},
+        "spec.fallbackRef.kind",
+        "fallbackRef.kind must be ClusterSmtpConnector: a cluster connector has no namespace to look in",
+    ),
     Refused("SmtpTest", {"to": []}, "spec.to", "to must name a recipient at level Deliver"),
     Refused("SmtpTest", {"to": ABSENT}, "spec.to", "to must name a recipient at level Deliver"),
     Refused("EmailMessage", {"to": ABSENT}, "spec.to", "to, cc or bcc must name at least one recipient"),
@@ -319,6 +326,20 @@ _MAIL = [
 REFUSED = [*_CONNECTOR, *_TLS, *_AUTH, *_CLUSTER, *_MAIL]
 
 BOUNDS: list[tuple[str, JsonObject, str, str]] = [
+    ("SmtpConnector", {"limits": {"messagesPerMinute": 0}}, "spec.limits.messagesPerMinute", "must be at least 1"),
+    ("SmtpConnector", {"limits": {"recipientsPerDay": 0}}, "spec.limits.recipientsPerDay", "must be at least 1"),
+    (
+        "EmailMessage",
+        {"onUnavailable": "Drop"},
+        "spec.onUnavailable",
+        "must be one of 'Hold', 'Discard'",
+    ),
+    (
+        "SmtpConnector",
+        {"fallbackRef": {"name": "backup"}},
+        "spec.fallbackRef.kind",
+        "must be set",
+    ),
     ("SmtpConnector", {"port": 0}, "spec.port", "must be at least 1"),
     ("SmtpConnector", {"port": 65536}, "spec.port", "must be at most 65535"),
     ("SmtpConnector", {"port": "587"}, "spec.port", "must be a whole number"),
@@ -362,6 +383,10 @@ BOUNDS: list[tuple[str, JsonObject, str, str]] = [
 ]
 
 TAKEN: list[tuple[str, JsonObject]] = [
+    ("SmtpConnector", {"fallbackRef": {"kind": "SmtpConnector", "name": "backup"}}),
+    ("ClusterSmtpConnector", {"fallbackRef": {"kind": "ClusterSmtpConnector", "name": "backup"}}),
+    ("SmtpConnector", {"limits": {"messagesPerMinute": 30, "messagesPerDay": 2000, "recipientsPerDay": 10_000}}),
+    ("EmailMessage", {"onUnavailable": "Discard"}),
     *((kind, {}) for kind in BASES),
     *(
         ("SmtpConnector", {"host": host})

@@ -12,7 +12,8 @@ from watchbell.api.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")})
-PATHS = {"Secret": "/api/v1/namespaces/{}/secrets"} | {
+CORE = {kind: f"/api/v1/namespaces/{{}}/{kind.lower()}s" for kind in ("Secret", "ConfigMap")}
+PATHS = CORE | {
     kind.kind: f"/apis/watchbell.dev/v1alpha1/{'namespaces/{}/' if kind.namespaced else ''}{kind.plural}"
     for kind in KINDS
 }

@@ -268,6 +268,16 @@ class Life(RuleBasedStateMachine):
     def change(self, connector):
         self.workset.release(ConnectorKey("SmtpConnector", "apps", connector), self.now)
 
+    @rule(connector=st.sampled_from("abc"), rank=st.integers(0, 2), for_s=st.integers(1, 200))
+    def pause(self, connector, rank, for_s):
+        lane = ConnectorKey("SmtpConnector", "apps", connector)
+        self.workset.pause(lane, rank, self.now + for_s, self.now)
+        line = self.workset.line(lane, rank)
+        assert not {slot.uid for slot in line} & self.running.keys()
+        for slot in line[:1]:
+            self.workset.take_out(slot)
+            self.workset.put_back(slot, slot.due)
+
     @rule(by_s=st.integers(1, 50))
     def wait(self, by_s):
         self.now += by_s
@@ -286,6 +296,7 @@ class Life(RuleBasedStateMachine):
         assert set(drain(self.workset, self.now + timedelta(days=1).total_seconds())) == self.alive
         assert not self.workset._lanes
         assert not self.workset._held
+        assert not self.workset._paused
 
 
 TestLife = Life.TestCase
@@ -382,3 +393,69 @@ def test_a_lane_gets_more_connections_when_its_limit_is_known_and_keeps_them():
     workset.add(note("e"), NOW)
     assert workset.take(NOW) is not None
     assert workset.take(NOW) is not None
+
+
+MAIN = ConnectorKey("SmtpConnector", "apps", "main")
+
+
+def test_a_lane_that_pauses_keeps_its_order_and_lets_a_higher_priority_pass():
+    workset = WorkingSet(lane_limit=3)
+    for uid, priority in (("a", Priority.NORMAL), ("low", Priority.LOW), ("b", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.add(note("other", "another"), NOW)
+    workset.pause(MAIN, 1, NOW + 60, NOW)
+    assert [slot.uid for slot in workset.line(MAIN, 1)] == ["a", "b", "low"]
+    assert drain(workset) == ["other"]
+    workset.add(note("high", priority=Priority.HIGH), NOW)
+    assert drain(workset) == ["high"]
+    assert workset.next_due() == NOW + 60
+    assert drain(workset, NOW + 60) == ["a", "b", "low"]
+
+
+def test_a_party_ends_where_the_pause_begins():
+    workset = WorkingSet()
+    for uid, priority in (("high", Priority.HIGH), ("a", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.pause(MAIN, 1, NOW + 60, NOW)
+    assert [slot.uid for slot in workset.take_party(NOW, 16)] == ["high"]
+
+
+def test_pauses_of_two_priorities_end_each_at_its_time():
+    workset = WorkingSet()
+    for uid, priority in (("high", Priority.HIGH), ("a", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.pause(MAIN, 1, NOW + 3600, NOW)
+    workset.pause(MAIN, 0, NOW + 60, NOW)
+    assert drain(workset) == []
+    assert drain(workset, NOW + 60) == ["high"]
+    assert drain(workset, NOW + 3600) == ["a"]
+
+
+def test_a_change_of_the_connector_ends_the_pause():
+    workset = WorkingSet()
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    assert workset.release(MAIN, NOW) == 1
+    assert drain(workset) == ["a"]
+
+
+def test_newcomers_of_a_lane_that_pauses_are_named_once_with_how_many_stand_before_them():
+    workset = WorkingSet()
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    workset.line(MAIN, 0)
+    workset.add(note("b"), NOW)
+    workset.add(note("elsewhere", "another"), NOW)
+    assert workset.take(NOW).uid == "elsewhere"
+    assert [(slot.uid, place) for slot, place in workset.newcomers()] == [("b", 1)]
+    assert workset.newcomers() == []
+
+
+def test_a_message_whose_deadline_is_over_waits_for_no_pause():
+    workset = WorkingSet()
+    created = datetime.fromtimestamp(NOW - 100, UTC)
+    meta = Metadata("n", "over", "apps", creation_timestamp=created)
+    workset.add(Note(meta, Spec(Reference("main"), active_deadline_seconds=50)), NOW)
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    assert drain(workset) == ["over"]

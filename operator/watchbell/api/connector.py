@@ -21,6 +21,7 @@ __all__ = [
     "ConnectorRef",
     "ConnectorSpec",
     "ConnectorStatus",
+    "FallbackRef",
     "From",
     "Header",
     "Limits",
@@ -30,6 +31,7 @@ __all__ = [
     "RecipientPolicy",
     "SecretKeyRef",
     "Ses",
+    "Slowdown",
     "SmtpConnector",
     "Tls",
     "UsedCredentials",
@@ -81,8 +83,17 @@ class Probe(Block):
 
 
 class Limits(Block):
-    """What the server takes. What is unset comes from the table of known providers."""
+    """What the server takes. What is unset comes from the table of known providers; other hosts have no rate."""
 
+    messages_per_minute: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Messages in any minute; what is over waits. A tenth is kept back for priority High.")
+    messages_per_day: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Messages in any 24 hours; what is over waits. Counted over restarts.")
+    recipients_per_day: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Recipients of all messages in any 24 hours; what is over waits.")
     max_connections: Annotated[
         Annotated[int, Field(strict=True, ge=1, le=20)] | None, InCode("the provider's, else 2")
     ] = Field(None, description="Connections open at once.")
@@ -103,6 +114,13 @@ class RecipientPolicy(Block):
     denied_domains: Annotated[tuple[f.Domain, ...], Field(max_length=64), ListSet()] = Field(
         (), description="Never these domains."
     )
+
+
+class FallbackRef(Block):
+    """A connector that takes over."""
+
+    kind: ConnectorKind = Field(description="SmtpConnector (of the same namespace) or ClusterSmtpConnector.")
+    name: f.Name = Field(description="The connector's name.")
 
 
 class AllowedNamespaces(Block):
@@ -138,6 +156,7 @@ _OF_THE_PARENT = (
     ("helloName", "hello_name"),
     ("probe", "probe"),
     ("recipientPolicy", "recipient_policy"),
+    ("fallbackRef", "fallback_ref"),
 )
 
 
@@ -204,6 +223,12 @@ class ConnectorSpec(Spec):
     )
     limits: Limits | None = Field(None, description="What the server takes.")
     recipient_policy: RecipientPolicy | None = Field(None, description="To which domains mail may go.")
+    fallback_ref: FallbackRef | None = Field(
+        None,
+        description="The connector that takes over while this one is not ready (while it is suspended, its mail is held). Its own rules hold: "
+        "namespaces, uses, recipients, limits. Its From is used unless its allowedFromAddresses lists this one's, and its own fallbackRef is not "
+        "followed.",
+    )
     allowed_namespaces: AllowedNamespaces | None = Field(None, description="Which namespaces may use it.")
     allowed_uses: Annotated[tuple[Use, ...], Field(max_length=4), ListSet(), InCode("every use")] = Field(
         (), description="What it may be used for: Alert, Message, Test, Recovery."
@@ -250,6 +275,12 @@ class ClusterConnectorSpec(ConnectorSpec):
             ".from",
             lambda spec: spec.from_.address is not None,
         ),
+        Rule(
+            "!has(self.fallbackRef) || self.fallbackRef.kind == 'ClusterSmtpConnector'",
+            "fallbackRef.kind must be ClusterSmtpConnector: a cluster connector has no namespace to look in",
+            ".fallbackRef.kind",
+            lambda spec: spec.fallback_ref is None or spec.fallback_ref.kind is ConnectorKind.CLUSTER_SMTP_CONNECTOR,
+        ),
         _EXTERNAL_RULE,
         _HEADERS_RULE,
     )
@@ -268,6 +299,18 @@ class UsedCredentials(Block):
     last_authentication_time: AwareDatetime | None = Field(None, description="When the server last accepted them.")
 
 
+class Slowdown(Block):
+    """The provider asked this connector's login to slow down."""
+
+    reason: f.Word = Field(description="RateLimited, or QuotaExceeded.")
+    messages_per_minute: f.Count | None = Field(
+        None,
+        description="What was left of the rate at `startTime`; a tenth of the full rate comes back each ten minutes. Unset: nothing goes out.",
+    )
+    start_time: AwareDatetime = Field(description="When the provider last said so.")
+    end_time: AwareDatetime = Field(description="When mail goes out as before, if it does not say so again.")
+
+
 class ConnectorStatus(Status):
     """What the last probe found."""
 
@@ -282,6 +325,9 @@ class ConnectorStatus(Status):
     probed_revision: f.Word | None = Field(
         None,
         description="The generations and resourceVersions of all that the last probe stood on; a restart believes the status if they are the same.",
+    )
+    slowdown: Slowdown | None = Field(
+        None, description="How long and how far the provider has slowed this connector down; absent when it has not."
     )
     server: Server | None = Field(None, description="What the server says of itself.")
     stages: Stages = Field((), description="The stages of the last probe, in their order.")

@@ -283,6 +283,13 @@ class Priority(StrEnum):
     LOW = "Low"
 
 
+class OnUnavailable(StrEnum):
+    """What to do with a message whose connector is suspended or not ready."""
+
+    HOLD = "Hold"
+    DISCARD = "Discard"
+
+
 class OnUncertain(StrEnum):
     """What to do when the last reply was lost, so that the server may or may not have the message (RFC 1047)."""
 

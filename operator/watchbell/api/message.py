@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbell.api import fields as f
 from watchbell.api.connector import ConnectorRef
-from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority
+from watchbell.api.enums import BuiltinTemplate, OnUnavailable, OnUncertain, Priority
 from watchbell.api.markers import InCode, ListMap, Matches, Rule, immutable
 from watchbell.api.meta import Block, Resource, Spec, Status
 from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ReplyToList, ToList
@@ -140,6 +140,11 @@ class EmailMessageSpec(Spec):
         OnUncertain.RESEND_ONCE,
         description="When the server's last reply is lost: ResendOnce (at most one double, with the same Message-ID), Resend, or AssumeSent.",
     )
+    on_unavailable: OnUnavailable = Field(
+        OnUnavailable.HOLD,
+        description="While the connector is suspended, or not ready and no fallback takes over: Hold (until it is, or the deadline is over), or "
+        "Discard (the message ends unsent). A limit that is used up always holds.",
+    )
     ttl_seconds_after_finished: Annotated[int, Field(strict=True, ge=0, le=31_536_000)] | None = Field(
         None,
         description="Delete the object so long after it finished. Unset: keep it. Leave it unset where Git owns the object: a tool that makes it "
@@ -173,6 +178,10 @@ class EmailMessageStatus(Status):
     completion_time: AwareDatetime | None = Field(None, description="When it was finished, either way.")
     message_id: Annotated[str, Field(max_length=998)] | None = Field(
         None, description="Its Message-ID, the same for every attempt."
+    )
+    connector: f.Text | None = Field(
+        None,
+        description="The connector that it last went through, as kind/namespace/name: the named one, or its fallback.",
     )
     recipient_results: Annotated[tuple[RecipientResult, ...], Field(max_length=300), ListMap("index")] = Field(
         (), description="One entry a recipient."

@@ -178,12 +178,27 @@ class Reason(StrEnum):
         "The connector is not ready; the message waits and no attempt is counted.",
     )
     ACCEPTED_BY_SERVER = "AcceptedByServer", "The first server took the message. That is all SMTP can tell."
+    RECIPIENT_NOT_ALLOWED = (
+        "RecipientNotAllowed",
+        "The connector's `recipientPolicy` does not allow the recipient's domain.",
+    )
     RECIPIENTS_REFUSED = "RecipientsRefused", "The server refused every recipient, or some of them for good."
     MESSAGE_REJECTED = "MessageRejected", "The server refused the message."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The message could not be sent before its deadline."
     INVALID_MESSAGE = "InvalidMessage", "The message cannot be built; the condition names the field."
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
+
+    # The fallback of a connector
+    FALLBACK_NOT_FOUND = "FallbackNotFound", "The connector named by `fallbackRef` does not exist."
+    FALLBACK_IS_ITSELF = (
+        "FallbackIsItself",
+        "`fallbackRef` names the connector itself, or one with the same server and login.",
+    )
+    FALLBACK_NOT_READY = (
+        "FallbackNotReady",
+        "The fallback is not ready either; its own `fallbackRef` is not followed.",
+    )
 
     # AccountRecovery
     NAME_TAKEN = "NameTaken", "An object of the name that is needed exists and belongs to somebody else."

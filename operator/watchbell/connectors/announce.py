@@ -10,13 +10,13 @@ from watchbell import metrics
 from watchbell.api.conditions import find
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
-from watchbell.api.times import moment
+from watchbell.api.times import moment, stamp
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.records import Record
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about
-from watchbell.outbox.outlet import ConnectorKey
+from watchbell.outbox.outlet import ConnectorKey, Slowdown
 from watchbell.smtp.model import ProbeReport
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Announcer:
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
         self._told: dict[ConnectorKey, Reason] = {}
+        self._standing_in: dict[ConnectorKey, ConnectorKey] = {}
 
     def probed(self, record: Record, report: ProbeReport, now: datetime) -> None:
         """A probe is over."""
@@ -87,9 +88,29 @@ class Announcer:
             record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
         )
 
+    def readiness(self, record: Record) -> None:
+        """A connector that is ready again needs its fallback no more."""
+        fallback = self._standing_in.pop(record.key, None) if record.ready else None
+        if fallback is not None:
+            self._emit(record, "Normal", "FallbackEnded", "Send", f"mail no longer goes through {fallback}")
+
+    def standing_in(self, record: Record, fallback: ConnectorKey) -> None:
+        """Mail goes through the fallback; told once until the connector is ready again."""
+        if self._standing_in.get(record.key) != fallback:
+            self._standing_in[record.key] = fallback
+            note = f"mail goes through {fallback}, since this connector is not ready ({record.ready_reason})"
+            self._emit(record, "Warning", "FallbackUsed", "Send", note)
+
+    def slowed(self, record: Record, slowdown: Slowdown) -> None:
+        """The provider asked to slow down."""
+        rate = f"{slowdown.messages_per_minute} messages a minute" if slowdown.messages_per_minute else "no mail"
+        note = f"{slowdown.reason}: {slowdown.reason.doc} Sending {rate} for now, as before from {stamp(slowdown.end)}"
+        self._emit(record, "Warning", "SlowedDown", "Send", note)
+
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
+        self._standing_in.pop(key, None)
 
     def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
         key = record.key

@@ -11,9 +11,10 @@ from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsM
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
+from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
-from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits
+from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.smtp.egress import EgressPolicy, check_port
 from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
 from watchbell.smtp.providers import limits_of
@@ -45,7 +46,7 @@ class Assembled:
 
 def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembled | Refusal:
     """The outlet of a connector."""
-    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found)
+    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found) or _circle(key, found)
     if refusal is not None:
         return refusal
     tls = _tls(found)
@@ -113,6 +114,18 @@ def _identity(found: Found) -> Refusal | None:
         Reason.INSECURE_NOT_ALLOWED,
         "spec.auth.oauth2.grant: WorkloadIdentity is the operator's own identity and works in a ClusterSmtpConnector only; "
         "use one through spec.parentRef",
+    )
+
+
+def _circle(key: ConnectorKey, found: Found) -> Refusal | None:
+    """A connector cannot take over for itself, nor a parent for its children, which use its server and login."""
+    fallback = fallback_key(found.spec, found.base, key.namespace)
+    if fallback not in (key, found.base_key):
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.FALLBACK_IS_ITSELF,
+        f"spec.fallbackRef of {found.base_key} names the connector itself: name another one, or leave it out",
     )
 
 
@@ -288,11 +301,11 @@ def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox, repl
         sender=sender,
         reply_to=reply_to,
         headers=tuple((header.name, header.value) for header in headers),
-        limits=_limits(found),
+        limits=_limits(key, found, relay),
     )
 
 
-def _limits(found: Found) -> OutletLimits:
+def _limits(key: ConnectorKey, found: Found, relay: Relay) -> OutletLimits:
     """What the spec says, else its parent, else what is known of the provider; each field by itself."""
     own, base = found.spec.limits or Limits(), found.base.limits or Limits()
     policy = found.base.recipient_policy
@@ -305,6 +318,35 @@ def _limits(found: Found) -> OutletLimits:
         max_message_bytes=own.max_message_bytes or base.max_message_bytes or known.message_bytes,
         allowed_domains=_domains(policy.allowed_domains if policy else ()),
         denied_domains=_domains(policy.denied_domains if policy else ()),
+        allowances=_allowances(key, found, relay),
+    )
+
+
+def _allowances(key: ConnectorKey, found: Found, relay: Relay) -> tuple[Allowance, ...]:
+    """What a mail counts against: the limits of the connector, those of its parent, and of the provider what neither this nor the parent sets.
+
+    A parent's limits hold for all of its children together, so a child cannot lift them. The provider's are those of the login: whoever
+    uses the same one shares them.
+    """
+    own, base = found.spec.limits or Limits(), found.base.limits or Limits()
+    known = limits_of(relay.host)
+    allowances = [
+        _allowance(str(found.base_key), base),
+        Allowance(
+            relay.account,
+            0 if base.messages_per_minute else known.messages_per_minute,
+            0 if base.messages_per_day else known.messages_per_day,
+            0 if base.recipients_per_day else known.recipients_per_day,
+        ),
+    ]
+    if found.base_key != key:
+        allowances.append(_allowance(str(key), own))
+    return tuple(allowance for allowance in allowances if allowance.is_limited)
+
+
+def _allowance(scope: str, limits: Limits) -> Allowance:
+    return Allowance(
+        scope, limits.messages_per_minute or 0, limits.messages_per_day or 0, limits.recipients_per_day or 0
     )
 
 

@@ -11,6 +11,7 @@ from watchbell.api.connector import ConfigMapKeyRef, ConnectorSpec, SecretKeyRef
 from watchbell.api.enums import ConnectorKind
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal, SecretView, refs_refusal, secret_view
+from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.records import Dependency, Record
 from watchbell.connectors.tenancy import namespace_refusal, sender_refusal
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, SECRETS, Client
@@ -203,8 +204,15 @@ def dependencies(found: Found | Refusal, record: Record, home: str) -> tuple[Dep
         return ()
     if spec.parent_ref is not None:
         parent = ((str(ConnectorKind.CLUSTER_SMTP_CONNECTOR), "", spec.parent_ref.name),)
-        return parent + (() if isinstance(found, Refusal) else _references(found.base, home))
-    return _references(spec, record.key.namespace or home)
+        if isinstance(found, Refusal):
+            return parent
+        return parent + _fallback(spec, found.base, record) + _references(found.base, home)
+    return _fallback(spec, spec, record) + _references(spec, record.key.namespace or home)
+
+
+def _fallback(spec: ConnectorSpec, base: ConnectorSpec, record: Record) -> tuple[Dependency, ...]:
+    key = fallback_key(spec, base, record.key.namespace)
+    return ((key.kind, key.namespace, key.name),) if key else ()
 
 
 def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:

@@ -13,7 +13,8 @@ from watchbell.api.names import ANNOTATION_REQUESTED_AT
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.schedule import Memory
-from watchbell.outbox.outlet import ConnectorKey, Outlet
+from watchbell.outbox.outlet import ConnectorKey, Outlet, Slowdown
+from watchbell.smtp.model import Fault
 
 MODELS: Mapping[str, type[SmtpConnector] | type[ClusterSmtpConnector]] = {
     ConnectorKind.SMTP_CONNECTOR: SmtpConnector,
@@ -33,6 +34,7 @@ class Record:
 
     `status` is the status that stands there, as bytes; `outlet` how mail goes out while it is Ready; `dependencies` what it
     stands on. `shown` and `certificate_expiry` (Unix time) are for metrics; `shown` is empty until it was judged by this process.
+    `broken` is why mail does not get through, told by the outbox and not yet in the status; `slowdown` what the provider asked for.
     """
 
     key: ConnectorKey
@@ -50,6 +52,8 @@ class Record:
     ready_message: str = "not probed yet"
     shown: Shown = ()
     certificate_expiry: float | None = None
+    broken: Fault | None = None
+    slowdown: Slowdown | None = None
 
     def spec(self) -> ConnectorSpec | Refusal:
         """The spec as its model, or InvalidSpec with every problem's field."""

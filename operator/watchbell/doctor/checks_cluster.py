@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from watchbell import __version__
-from watchbell.api.meta import LabelSelector
+from watchbell.api.meta import LabelSelector, selects
 from watchbell.api.times import moment
-from watchbell.connectors.tenancy import selects
 from watchbell.doctor.facts import Body, Facts, Source, listed, part, spec_of, status_of
 from watchbell.doctor.model import Category, Check, Finding, Severity, Status, change, high, low, medium
 

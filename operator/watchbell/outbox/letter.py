@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority, Use
+from watchbell.api.enums import BuiltinTemplate, OnUnavailable, OnUncertain, Priority, Use
 from watchbell.api.message import EmailMessage
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
@@ -42,6 +42,7 @@ class Letter:
     deadline: datetime
     on_uncertain: OnUncertain
     priority: Priority
+    on_unavailable: OnUnavailable
     recipients: tuple[WireAddress, ...]
     to: tuple[Mailbox, ...]
     cc: tuple[Mailbox, ...]
@@ -117,6 +118,7 @@ def _letter(
         deadline=deadline(created, spec.not_before_time, spec.active_deadline_seconds),
         on_uncertain=spec.on_uncertain,
         priority=spec.priority,
+        on_unavailable=spec.on_unavailable,
         recipients=recipients,
         to=to,
         cc=cc,

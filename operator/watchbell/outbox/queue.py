@@ -8,7 +8,7 @@ more slots than it has connections, so a slow or dead relay holds up its own mai
 import heapq
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -22,6 +22,8 @@ from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress
 
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+_OVER = -1
+"""The rank of a message whose deadline is over: it takes no turn on the wire, so it waits for nobody."""
 RECENT_MAX = 8192
 BODIES_MAX_BYTES = 16 * 1024 * 1024
 _BODY = msgspec.json.Decoder(dict[str, Any])
@@ -41,7 +43,7 @@ class Slot:
     """One unfinished message.
 
     `kept` is the whole object as JSON (a tenth of the memory), only while it was handed in and not yet read. `progress` is set by the first attempt;
-    `written` is what stands of it in the object's status.
+    `written` is what stands of it in the object's status. `promised` is when it was told that its turn is expected.
     """
 
     note: Note
@@ -58,6 +60,7 @@ class Slot:
     is_held: bool = False
     is_stirred: bool = False
     is_gone: bool = False
+    promised: float = 0.0
     ticket: int = 0
     party: "Party | None" = None
 
@@ -128,6 +131,8 @@ class WorkingSet:
         self._held: dict[ConnectorKey, set[str]] = {}
         self._out: set[str] = set()
         self._runnable: OrderedDict[ConnectorKey, None] = OrderedDict()
+        self._paused: dict[ConnectorKey, dict[int, float]] = {}
+        self._newcomers: list[Slot] = []
         self._waiting: list[tuple[float, int, str]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._tickets = 0
@@ -199,7 +204,7 @@ class WorkingSet:
             key = next(iter(self._runnable))
             lane = self._lanes[key]
             share = math.ceil(len(lane.ready) / (lane.limit - lane.running))
-            slots = self._pop_party(lane, min(most, share))
+            slots = self._pop_party(key, lane, min(most, share))
             self._runnable.move_to_end(key)
             if slots:
                 lane.running += 1
@@ -208,10 +213,10 @@ class WorkingSet:
                 return slots
         return ()
 
-    def _pop_party(self, lane: _Lane, most: int) -> tuple[Slot, ...]:
+    def _pop_party(self, key: ConnectorKey, lane: _Lane, most: int) -> tuple[Slot, ...]:
         slots: list[Slot] = []
-        while len(slots) < most and (slot := self._pop(lane)) is not None:
-            slots.append(slot)
+        while len(slots) < most and self._has_turn(key, lane):
+            slots.append(self._slots[heapq.heappop(lane.ready)[3]])
         party = Party(len(slots))
         for slot in slots:
             slot.is_running, slot.is_stirred, slot.party = True, False, party
@@ -227,11 +232,46 @@ class WorkingSet:
             lane.limit = limit
             self._mark(key)
 
+    def pause(self, key: ConnectorKey, rank: int, until: float, now: float) -> None:
+        """No message of this lane with this rank, or a lower one, goes before `until`; they keep their places."""
+        if until <= now:
+            return
+        self._paused.setdefault(key, {})[rank] = until
+        self._promote(now)
+        if key in self._lanes:
+            self._mark(key)
+
+    def resume(self, keys: Iterable[ConnectorKey]) -> None:
+        """These lanes pause no more."""
+        for key in keys:
+            self._unpause(key)
+
+    def line(self, key: ConnectorKey, rank: int) -> list[Slot]:
+        """The messages of a lane that are ready and have this rank or a lower one, in their order."""
+        lane = self._lanes.get(key)
+        entries = sorted(entry for entry in lane.ready if entry[0] >= rank) if lane else []
+        self._newcomers = [slot for slot in self._newcomers if slot.lane != key]
+        return [self._slots[uid] for _, _, ticket, uid in entries if not self._stale(uid, ticket)]
+
+    def newcomers(self) -> list[tuple[Slot, int]]:
+        """Messages that became ready in a lane that pauses, since the last call, and about how many stand before each."""
+        slots, self._newcomers = self._newcomers, []
+        return [
+            (slot, max(0, len(lane.ready) - 1))
+            for slot in slots
+            if self._slots.get(slot.uid) is slot and not slot.is_running and (lane := self._lanes.get(slot.lane))
+        ]
+
+    def take_out(self, slot: Slot) -> None:
+        """Something about a message that stands in line is to be written: nobody sends it before it is `put_back`."""
+        slot.ticket, slot.is_stirred = 0, False
+        self._out.add(slot.uid)
+
     def next_due(self) -> float | None:
-        """When the first waiting message becomes ready; None when none waits."""
-        while self._waiting and self._stale(self._waiting[0][2], self._waiting[0][1]):
-            heapq.heappop(self._waiting)
-        return self._waiting[0][0] if self._waiting else None
+        """When the first waiting message becomes ready, or a lane's pause ends; None when none waits."""
+        due = self._first_due()
+        ends = [until for pauses in self._paused.values() for until in pauses.values()]
+        return min(ends if due is None else [due, *ends], default=None)
 
     def finished(self, slot: Slot) -> None:
         """The slot's sender is done with it; `put_back` or `remove` follows, at once or when the result is written."""
@@ -294,17 +334,22 @@ class WorkingSet:
         slot.kept = b""
 
     def release(self, key: ConnectorKey, now: float) -> int:
-        """A connector changed: every message held for it is due now, and one that is out will not be held. Returns how many were held."""
+        """A connector changed: every message held for it is due now, its lanes pause no more, and one that is out will not be held.
+
+        Returns how many were held or paused.
+        """
         for uid in self._out:
             slot = self._slots[uid]
             slot.is_stirred = slot.is_stirred or _concerns(key, slot.lane)
+        paused = [lane for lane in self._paused if _concerns(key, lane)]
+        self.resume(paused)
         lanes = [lane for lane in self._held if _concerns(key, lane)]
         uids = [uid for lane in lanes for uid in self._held.pop(lane)]
         for uid in uids:
             slot = self._slots[uid]
             slot.is_held = False
             self._schedule(slot, now)
-        return len(uids)
+        return len(uids) + len(paused)
 
     # --- inside
 
@@ -323,20 +368,46 @@ class WorkingSet:
         heapq.heappush(self._waiting, (due, slot.ticket, slot.uid))
 
     def _promote(self, now: float) -> None:
-        while (due := self.next_due()) is not None and due <= now:
+        self._end_pauses(now)
+        while (due := self._first_due()) is not None and due <= now:
             _, ticket, uid = heapq.heappop(self._waiting)
             slot = self._slots[uid]
             self._unhold(slot)
             lane = self._lanes.setdefault(slot.lane, _Lane(self._limits.get(slot.lane, self._lane_limit)))
-            heapq.heappush(lane.ready, (slot.rank, due, ticket, uid))
+            deadline = slot.note.deadline
+            rank = _OVER if deadline is not None and deadline.timestamp() <= now else slot.rank
+            heapq.heappush(lane.ready, (rank, due, ticket, uid))
+            if slot.lane in self._paused and rank != _OVER:
+                self._newcomers.append(slot)
             self._mark(slot.lane)
 
-    def _pop(self, lane: _Lane) -> Slot | None:
-        while lane.ready:
-            _, _, ticket, uid = heapq.heappop(lane.ready)
-            if not self._stale(uid, ticket):
-                return self._slots[uid]
-        return None
+    def _first_due(self) -> float | None:
+        while self._waiting and self._stale(self._waiting[0][2], self._waiting[0][1]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def _end_pauses(self, now: float) -> None:
+        for key, pauses in list(self._paused.items()):
+            for rank in [rank for rank, until in pauses.items() if until <= now]:
+                del pauses[rank]
+            if not pauses:
+                self._unpause(key)
+            elif key in self._lanes:
+                self._mark(key)
+
+    def _unpause(self, key: ConnectorKey) -> None:
+        self._paused.pop(key, None)
+        if key in self._lanes:
+            self._mark(key)
+
+    def _has_turn(self, key: ConnectorKey, lane: _Lane) -> bool:
+        """Whether the first of the lane's ready messages may go: what waits for nothing goes first, so if it may not, none may."""
+        while lane.ready and self._stale(lane.ready[0][3], lane.ready[0][2]):
+            heapq.heappop(lane.ready)
+        if not lane.ready:
+            return False
+        first = lane.ready[0][0]
+        return not any(rank <= first for rank in self._paused.get(key, ()))
 
     def _stale(self, uid: str, ticket: int) -> bool:
         slot = self._slots.get(uid)
@@ -353,7 +424,7 @@ class WorkingSet:
     def _mark(self, key: ConnectorKey) -> None:
         """A lane is runnable while it has ready messages and a free connection."""
         lane = self._lanes[key]
-        if lane.ready and lane.running < lane.limit:
+        if lane.running < lane.limit and self._has_turn(key, lane):
             self._runnable.setdefault(key)
         else:
             self._runnable.pop(key, None)
