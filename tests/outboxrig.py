@@ -18,6 +18,7 @@ from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
+from watchbell.outbox.sources import NO_WORDS, Words
 from watchbell.smtp.model import Fault, Relay, RetryClass
 
 MESSAGES = custom("emailmessages")
@@ -96,6 +97,7 @@ class Desk:
         outlets: Outlets,
         lead: Any = at_once,
         minter: Minter = NO_MINTER,
+        words: Words = NO_WORDS,
         **options: Any,
     ) -> None:
         self.client = client
@@ -113,6 +115,7 @@ class Desk:
             lead=lead,
             settings=replace(settings, **options),
             minter=minter,
+            words=words,
         )
         self._task: asyncio.Task[None] | None = None
 

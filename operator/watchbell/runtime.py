@@ -104,9 +104,9 @@ class Runtime:
         self.connectors = Connectors(parts)
         self.trials = Trials(parts, self.connectors)
         self._vault = Vault(client, settings.cluster_resource_namespace)
+        self.templates = self._build_templates()
         self.outbox = self._build_outbox(identity)
         self.accounts = self._build_accounts()
-        self.templates = self._build_templates()
         self.collectors = self._build_collectors()
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
         self._audit = Audit(client, self._subjects())
@@ -162,6 +162,7 @@ class Runtime:
                 cluster_name=settings.cluster_name,
             ),
             minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            words=self.templates,
         )
 
     def _build_accounts(self) -> Accounts:

@@ -65,6 +65,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     completion_time: datetime | None = None
     message_id: str = msgspec.field(name="messageID", default="")
     recipient_results: tuple[Result, ...] = ()
+    content_digest: str = ""
     conditions: tuple[dict[str, Any], ...] = ()
 
 
@@ -115,4 +116,5 @@ def progress_of(status: Status, recipient_count: int, resend_after_s: float) -> 
         else RecipientProgress()
         for i in range(recipient_count)
     )
-    return Progress(recipients, status.attempts, status.last_attempt_time).with_resend_after(resend_after_s)
+    known_so_far = Progress(recipients, status.attempts, status.last_attempt_time, content_digest=status.content_digest)
+    return known_so_far.with_resend_after(resend_after_s)

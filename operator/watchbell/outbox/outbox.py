@@ -22,6 +22,7 @@ from watchbell.kube.errors import ApiError, Invalid
 from watchbell.kube.informers import Informers
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
+from watchbell.outbox.content import PATIENCE_S
 from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
 from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
@@ -34,6 +35,7 @@ from watchbell.outbox.queue import Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.sources import NO_WORDS, Sources, Words
 from watchbell.smtp.session import Dialer
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class OutboxSettings:
     keeping: Keeping = KEEPING
     schedule: Schedule = DEFAULT_SCHEDULE
     audit_s: float = AUDIT_S
+    sources_patience_s: float = PATIENCE_S
     cluster_name: str = ""
 
 
@@ -94,6 +97,7 @@ class Outbox:
         chance: Callable[[], float] = random.random,
         settings: OutboxSettings = OutboxSettings(),
         minter: Minter = NO_MINTER,
+        words: Words = NO_WORDS,
     ) -> None:
         self._client = client
         self._fence = fence
@@ -123,6 +127,8 @@ class Outbox:
             settings.pause_s,
             on_limit=self._widen,
             minter=minter,
+            sources=Sources(client, words, namespace),
+            patience_s=settings.sources_patience_s,
         )
         self._courier = Courier(self._desk)
         self._informers = Informers(
