@@ -48,7 +48,7 @@ def trial_mail(test: SmtpTest, outlet: Outlet, cluster: str, now: datetime) -> T
         html=rendered.html,
         message_id=identifier,
         date=now,
-        reply_to=outlet.reply_to[0] if outlet.reply_to else None,
+        reply_to=outlet.reply_to,
         extra_headers=outlet.headers,
     )
     payload = build(draft)

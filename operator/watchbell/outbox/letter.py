@@ -239,14 +239,11 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
     if isinstance(mail_from, AddressProblem):
         return Flaw("spec.from.address", mail_from.message, is_of_connector=True)
     identifier = known_message_id or message_id((letter.uid,), mail_from.domain)
-    reply_to, headers = letter.reply_to or outlet.reply_to, outlet.headers
-    if len(reply_to) > 1:
-        headers = (*headers, ("Reply-To", ", ".join(_wire(mailbox).text for mailbox in reply_to)))
     draft = Draft(
         sender=outlet.sender,
         to=letter.to,
         cc=letter.cc,
-        reply_to=reply_to[0] if len(reply_to) == 1 else None,
+        reply_to=letter.reply_to or outlet.reply_to,
         subject=letter.subject,
         text=letter.text,
         html=letter.html,
@@ -255,7 +252,7 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
         thread_root=thread_root(letter.thread, mail_from.domain) if letter.thread else "",
         importance=Importance(letter.priority.value),
         list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
-        extra_headers=headers,
+        extra_headers=outlet.headers,
         attachments=letter.attachments,
     )
     built = build(draft)
