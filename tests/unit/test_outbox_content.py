@@ -58,7 +58,7 @@ def test_the_version_of_a_secrets_file_tells_nothing_of_what_it_holds():
     assert one.version == two.version == "u@7"
 
 
-@pytest.mark.parametrize("value", ["!", "a", "====", "YQ==\n!"])
+@pytest.mark.parametrize("value", ["!", "a", "====", "YQ==\n!", "größ"])
 def test_what_is_no_base64_is_told_and_not_guessed(value):
     found = file_of(body(binaryData={"a": value}), IN_MAP, "n")
     assert isinstance(found, Lack)

@@ -5,7 +5,6 @@ the field and the cure. Once somebody may have got the mail, its content may not
 """
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -82,7 +81,7 @@ def file_of(body: Mapping[str, Any], enclosure: Enclosure, namespace: str) -> Fi
             data = str(plain[enclosure.key]).encode()
         else:
             return _no_key(sorted({*plain, *encoded}), enclosure)
-    except (binascii.Error, UnicodeEncodeError):
+    except ValueError:
         text = (
             f"{enclosure.path}.key: what {enclosure.kind} {enclosure.name} holds as {enclosure.key} cannot be decoded"
         )
