@@ -47,7 +47,7 @@ MESSAGES = custom("emailmessages")
 ROUND_BYTES_MAX = 16 * 1024 * 1024
 """So much mail one sender prepares ahead at most, and one mail more: large ones wait in the API server, not in memory."""
 _LARGE_BYTES = 256 * 1024
-"""What is composed in a thread: 10 MiB take a third of a second, in which nobody else would be heard."""
+"""What is composed in a thread: 10 MiB take a third of a second, in which nobody else would be heard. So is what is signed."""
 _HUNG_UP = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.SERVER_BUSY})
 
 
@@ -230,7 +230,7 @@ class Courier:
 
     async def _composed(self, letter: Letter, outlet: Outlet, known_message_id: str) -> Composed | Flaw:
         size_bytes = sum(len(item.content) for item in letter.attachments if item.data is not None)
-        if size_bytes <= _LARGE_BYTES:
+        if size_bytes <= _LARGE_BYTES and outlet.dkim is None:
             return compose(letter, outlet, known_message_id, self._desk.cluster_name)
         return await asyncio.to_thread(compose, letter, outlet, known_message_id, self._desk.cluster_name)
 

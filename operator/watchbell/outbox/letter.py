@@ -17,6 +17,7 @@ from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.builtin import FACTS, unpack
+from watchbell.mail.dkim import signed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
 from watchbell.outbox.content import Enclosure
@@ -258,7 +259,8 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
     built = build(draft)
     if isinstance(built, MessageProblem):
         return _flaw(built)
-    return Composed(mail_from, built, identifier)
+    payload = signed(built, outlet.dkim, letter.created) if outlet.dkim else built
+    return Composed(mail_from, payload, identifier)
 
 
 def _flaw(problem: MessageProblem) -> Flaw:

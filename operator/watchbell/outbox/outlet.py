@@ -10,6 +10,7 @@ from typing import Protocol
 from watchbell.api.enums import Use
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import Mailbox
+from watchbell.mail.dkim import DkimKey
 from watchbell.smtp.model import Fault, Relay
 
 __all__ = ["ConnectorKey", "ConnectorRef", "Outlet", "OutletLimits", "OutletSource", "Unavailable", "Use"]
@@ -56,6 +57,7 @@ class Outlet:
     reply_to: tuple[Mailbox, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     limits: OutletLimits = OutletLimits()
+    dkim: DkimKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
