@@ -14,11 +14,10 @@ from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.mail.address import Mailbox
 from watchbell.outbox.journal import JOURNAL_NAME, LINES
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
-from watchbell.outbox.sources import NO_WORDS, Words
 from watchbell.smtp.model import Fault, Relay, RetryClass
 
 MESSAGES = custom("emailmessages")

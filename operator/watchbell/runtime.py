@@ -161,7 +161,7 @@ class Runtime:
                 send_workers=settings.send_workers,
                 cluster_name=settings.cluster_name,
             ),
-            minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            minter=AccountMinter(self._vault, utc_now, settings.cluster_name, self.templates),
             words=self.templates,
         )
 

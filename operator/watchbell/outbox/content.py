@@ -179,6 +179,10 @@ def _given_up(progress: Progress) -> Progress:
 
 
 def _not_opted_in(body: Mapping[str, Any], enclosure: Enclosure, namespace: str) -> Lack | None:
+    if body.get("type") == "kubernetes.io/service-account-token":
+        # Kubernetes fills such a Secret: who may make one, but not read it, would get the rights of any account.
+        text = f"{enclosure.path}: Secret {enclosure.name} is a service account's token, which is never mailed"
+        return Lack(Reason.SECRET_NOT_OPTED_IN, text, Ends.AT_ONCE)
     if (body["metadata"].get("labels") or {}).get(LABEL_ATTACHMENT) == "true":
         return None
     return Lack(

@@ -28,14 +28,14 @@ from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
 from watchbell.outbox.journal import Entry, Journal, doubtful
 from watchbell.outbox.ledger import Ledger, Written
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
 from watchbell.outbox.queue import Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
-from watchbell.outbox.sources import NO_WORDS, Sources, Words
+from watchbell.outbox.sources import Sources
 from watchbell.smtp.session import Dialer
 
 log = logging.getLogger(__name__)

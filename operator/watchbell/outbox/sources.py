@@ -4,9 +4,8 @@ Before it: `letter` knows what the message names. After it: the same letter with
 is read once for an attempt and kept no longer; the bytes are bounded before they are counted as mail.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, SECRETS, Client
@@ -16,31 +15,9 @@ from watchbell.mail.document import Rendered
 from watchbell.mail.template import Flaw, TemplateProblem
 from watchbell.outbox.content import Enclosure, Ends, File, Lack, digest_of, file_of, forbidden, not_there
 from watchbell.outbox.letter import Letter, enclosed, filled
+from watchbell.outbox.minting import NO_WORDS, Words
 
 _RESOURCES = {"ConfigMap": CONFIGMAPS, "Secret": SECRETS}
-
-
-class Words(Protocol):
-    """Where EmailTemplates are rendered (`templates.Templates`), within bounds of work and size."""
-
-    async def render(
-        self, namespace: str, name: str, values: Mapping[str, Any], given: Mapping[str, str] | None = None
-    ) -> Rendered | TemplateProblem:
-        """The mail, or why there is none."""
-        ...
-
-
-class _NoWords:
-    """An outbox without users' templates."""
-
-    async def render(
-        self, namespace: str, name: str, values: Mapping[str, Any], given: Mapping[str, str] | None = None
-    ) -> Rendered | TemplateProblem:
-        del values, given
-        return TemplateProblem("", f"this process renders no templates, so not {namespace}/{name}")
-
-
-NO_WORDS: Words = _NoWords()
 
 
 @dataclass(frozen=True, slots=True)
