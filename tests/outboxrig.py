@@ -16,7 +16,7 @@ from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.kube.errors import NotFound
 from watchbell.mail.address import Mailbox
 from watchbell.outbox.journal import PAGES_MAX, page_name
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits, Slowdown, Unavailable
 from watchbell.outbox.page import LINES
@@ -121,6 +121,7 @@ class Desk:
         outlets: Outlets,
         lead: Any = at_once,
         minter: Minter = NO_MINTER,
+        words: Words = NO_WORDS,
         **options: Any,
     ) -> None:
         self.client = client
@@ -140,6 +141,7 @@ class Desk:
             now=lambda: datetime.now(UTC) + timedelta(seconds=self.ahead_s),
             settings=replace(settings, **options),
             minter=minter,
+            words=words,
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -106,9 +106,9 @@ class Runtime:
         self.connectors = Connectors(parts)
         self.trials = Trials(parts, self.connectors)
         self._vault = Vault(client, settings.cluster_resource_namespace)
+        self.templates = self._build_templates()
         self.outbox = self._build_outbox(identity)
         self.accounts = self._build_accounts()
-        self.templates = self._build_templates()
         self.collectors = self._build_collectors()
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics, client.pulses.silent)
         self._audit = Audit(client, self._subjects())
@@ -164,7 +164,8 @@ class Runtime:
                 send_workers=settings.send_workers,
                 cluster_name=settings.cluster_name,
             ),
-            minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            minter=AccountMinter(self._vault, utc_now, settings.cluster_name, self.templates),
+            words=self.templates,
             recorder=self._recorder,
         )
 

@@ -34,6 +34,7 @@ def _cluster(path: str, message: str, **change: Any) -> Refused:
     return Refused("ClusterSmtpConnector", change, path, message)
 
 
+_DKIM = {"domain": "example.com", "selector": "mail1", "secretRef": {"name": "dkim"}}
 _CONNECTOR = [
     _connector("spec.host", "host must be set unless parentRef is", host=ABSENT),
     _connector("spec.from", "from.address must be set unless parentRef is", **{"from": ABSENT}),
@@ -118,6 +119,7 @@ _CONNECTOR = [
             "probe": {"level": "Disabled"},
             "recipientPolicy": {"allowedDomains": ["example.com"]},
             "fallbackRef": {"kind": "ClusterSmtpConnector", "name": "backup"},
+            "dkim": _DKIM,
         }.items()
     ),
 ]
@@ -227,6 +229,15 @@ _AUTH = [
     ),
 ]
 
+_SIGNED = [
+    _connector(
+        "spec.dkim.selector",
+        "selector must be the name before ._domainkey in DNS: letters, digits, '-' and '.'",
+        dkim=_DKIM | {"selector": selector},
+    )
+    for selector in ("mail_1", "-a", "a..b", "mail1._domainkey")
+]
+
 _CLUSTER = [
     _cluster("spec.headers", "headers may not set one name twice, in whatever case", headers=_TWICE),
     _cluster("spec.from", "from.address must be set", **{"from": {"name": "Alerts"}}),
@@ -323,7 +334,7 @@ _MAIL = [
     ),
 ]
 
-REFUSED = [*_CONNECTOR, *_TLS, *_AUTH, *_CLUSTER, *_MAIL]
+REFUSED = [*_CONNECTOR, *_SIGNED, *_TLS, *_AUTH, *_CLUSTER, *_MAIL]
 
 BOUNDS: list[tuple[str, JsonObject, str, str]] = [
     ("SmtpConnector", {"limits": {"messagesPerMinute": 0}}, "spec.limits.messagesPerMinute", "must be at least 1"),
@@ -433,6 +444,9 @@ TAKEN: list[tuple[str, JsonObject]] = [
     ("SmtpConnector", {"auth": {"username": "u@example.com", "oauth2": _OAUTH | {"grant": "WorkloadIdentity"}}}),
     ("SmtpConnector", {"auth": _SECRET | {"ses": {"region": "us-gov-west-1"}, "passwordKey": "secret-key"}}),
     ("SmtpConnector", {"recipientPolicy": {"allowedDomains": ["example.com"], "deniedDomains": ["müller.example"]}}),
+    ("SmtpConnector", {"dkim": _DKIM}),
+    ("SmtpConnector", {"dkim": _DKIM | {"domain": "müller.example", "selector": "2026-11.mail", "key": "ed25519.pem"}}),
+    ("ClusterSmtpConnector", {"dkim": _DKIM}),
     ("ClusterSmtpConnector", {"allowedNamespaces": {"from": "Names", "names": ["team-a"]}}),
     ("ClusterSmtpConnector", {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"mail": "yes"}}}}),
     ("ClusterSmtpConnector", {"allowedUses": ["Alert"], "allowedFromAddresses": ["*@example.com", "a@example.com"]}),

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from dkimrig import made, pem
 from watchbell.api.connector import ClusterConnectorSpec, NamespacedConnectorSpec
 from watchbell.api.enums import ConnectorKind, Mechanism
 from watchbell.api.reasons import Reason
@@ -244,3 +245,50 @@ def test_a_connector_cannot_be_its_own_fallback_nor_a_parent_that_of_its_childre
 
 def test_the_sender_of_an_international_domain_is_encoded_for_the_wire():
     assert relay({"from": {"address": "a@bücher.example"}}).mail_from == "a@xn--bcher-kva.example"
+
+
+DKIM = {"dkim": {"domain": "müller.example", "selector": "mail1", "secretRef": {"name": "dkim"}}}
+SIGNS = {"watchbell.dev/dkim-key": "true"}
+
+
+def dkim_of(data, labels=SIGNS):
+    view = SecretView("shop", "dkim", "1", "Opaque", labels, {}, data)
+    return assemble(KEY, replace(found(DKIM), dkim=view), ALLOWED)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_a_connector_with_a_key_signs_for_its_domain_in_a_labels(kind):
+    result = dkim_of({"private.pem": pem(made(kind)).encode()})
+    assert isinstance(result, Assembled), result
+    key = result.outlet.dkim
+    assert key is not None
+    assert (key.domain, key.selector, key.algorithm) == ("xn--mller-kva.example", "mail1", f"{kind}-sha256")
+    assert "PRIVATE" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "reason", "told"),
+    [
+        ({"private.pem": b"x"}, {}, Reason.SECRET_NOT_OPTED_IN, "label secret dkim watchbell.dev/dkim-key=true"),
+        (
+            {"private.pem": b"x"},
+            {"watchbell.dev/smtp": "true"},
+            Reason.SECRET_NOT_OPTED_IN,
+            "label secret dkim watchbell.dev/dkim-key=true",
+        ),
+        ({"tls.key": b"x"}, SIGNS, Reason.SECRET_KEY_MISSING, "has no key private.pem (keys: tls.key)"),
+        ({"private.pem": b"\xff"}, SIGNS, Reason.SECRET_MALFORMED, "is not UTF-8 text"),
+        (
+            {"private.pem": b"hunter2"},
+            SIGNS,
+            Reason.SECRET_MALFORMED,
+            "key private.pem of Secret dkim is not a private key",
+        ),
+    ],
+)
+def test_a_key_that_cannot_sign_is_named_with_its_cure_and_never_shown(data, labels, reason, told):
+    result = dkim_of(data, labels)
+    assert isinstance(result, Refusal), result
+    assert (result.condition, result.reason) == ("ResolvedRefs", reason)
+    assert told in result.message
+    assert "hunter2" not in result.message

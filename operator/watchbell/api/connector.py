@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, StrictBool
 
 from watchbell.api import fields as f
-from watchbell.api.encryption import ConfigMapKeyRef, SecretKeyRef, Tls
+from watchbell.api.encryption import ConfigMapKeyRef, Dkim, SecretKeyRef, Tls
 from watchbell.api.enums import ConnectorKind, Level, Mechanism, NamespacesFrom, TlsMode, Use
 from watchbell.api.login import Auth, OAuth2, Ses
 from watchbell.api.markers import InCode, ListMap, ListSet, Rule
@@ -21,6 +21,7 @@ __all__ = [
     "ConnectorRef",
     "ConnectorSpec",
     "ConnectorStatus",
+    "Dkim",
     "FallbackRef",
     "From",
     "Header",
@@ -157,6 +158,7 @@ _OF_THE_PARENT = (
     ("probe", "probe"),
     ("recipientPolicy", "recipient_policy"),
     ("fallbackRef", "fallback_ref"),
+    ("dkim", "dkim"),
 )
 
 
@@ -220,6 +222,9 @@ class ConnectorSpec(Spec):
     )
     probe: Annotated[Probe | None, InCode("level Authenticate every 600 seconds")] = Field(
         None, description="How often and how far the connector is proven."
+    )
+    dkim: Annotated[Dkim | None, InCode("mails are not signed here")] = Field(
+        None, description="A DKIM signature on every mail."
     )
     limits: Limits | None = Field(None, description="What the server takes.")
     recipient_policy: RecipientPolicy | None = Field(None, description="To which domains mail may go.")

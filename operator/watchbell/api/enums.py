@@ -258,6 +258,13 @@ class Transition(StrEnum):
     RESOLVED = "Resolved"
 
 
+class Disposition(StrEnum):
+    """How a file goes with a mail: beside it, or shown within its HTML."""
+
+    ATTACHMENT = "Attachment"
+    INLINE = "Inline"
+
+
 class BuiltinTemplate(StrEnum):
     """The operator's own mails, made when they are sent: alerts from the parameter `facts` (JSON), account mail from its AccountRecovery."""
 

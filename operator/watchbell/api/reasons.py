@@ -186,6 +186,18 @@ class Reason(StrEnum):
     MESSAGE_REJECTED = "MessageRejected", "The server refused the message."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The message could not be sent before its deadline."
     INVALID_MESSAGE = "InvalidMessage", "The message cannot be built; the condition names the field."
+    ATTACHMENT_NOT_FOUND = (
+        "AttachmentNotFound",
+        "The ConfigMap, Secret or key that holds a file of the message does not exist; the condition names the field.",
+    )
+    ATTACHMENT_FORBIDDEN = (
+        "AttachmentForbidden",
+        "The operator may not read the ConfigMap or Secret that holds a file of the message.",
+    )
+    CONTENT_CHANGED = (
+        "ContentChanged",
+        "The template or a file of the message was changed after somebody may have got the mail; the others get no other mail.",
+    )
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
 
@@ -226,10 +238,13 @@ class Reason(StrEnum):
     OWNERS_FORBIDDEN = "OwnersForbidden", "The operator may not read the workloads that pods are compared with."
     RIGHTS_MISSING = "RightsMissing", "The operator lacks a right, so something that the policy asks for is not seen."
     RECIPIENTS_NOT_FOUND = "RecipientsNotFound", "A `toFrom` names recipients that cannot be read."
-    TEMPLATE_NOT_FOUND = "TemplateNotFound", "A route names an EmailTemplate that does not exist."
+    TEMPLATE_NOT_FOUND = (
+        "TemplateNotFound",
+        "A route, a message or an AccountRecovery names an EmailTemplate that does not exist.",
+    )
     TEMPLATE_FAILED = (
         "TemplateFailed",
-        "An EmailTemplate of a route cannot be rendered; the built-in one takes its place.",
+        "An EmailTemplate cannot be rendered. An alert goes out with the built-in one, other mail waits until the template is mended.",
     )
     BASELINE_CONTAINER_NOT_FOUND = "BaselineContainerNotFound", "The pinned baseline names a container that no pod has."
     NO_DRIFT = "NoDrift", "Every pod of the policy is as the baseline says."

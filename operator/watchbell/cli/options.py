@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 LIST_FORMS = ("wide", "json", "yaml", "name")
 OBJECT_FORMS = ("json", "yaml", "name")
-SAMPLES = ("crash", "reminder", "escalation", "recovery", "drift", "node")
-"""The incidents that a template can be tried with (`mail.template_samples`)."""
+SAMPLES = ("crash", "reminder", "escalation", "recovery", "drift", "node", "reset", "codes")
+"""The incidents and the account mails that a template can be tried with (`mail.template_samples`)."""
 FIELDS = ("policy", "owner", "pod", "node", "kind", "severity")
 """What a matcher can look at, as flags of `silence create`."""
 

@@ -10,10 +10,20 @@ from watchbell.api.connector import Auth, ConnectorSpec, Limits, OAuth2
 from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsMode, Verification
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
-from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
+from watchbell.connectors.credentials import (
+    Refusal,
+    SecretView,
+    Value,
+    check_opt_in,
+    check_signs,
+    read_text,
+    read_value,
+    refs_refusal,
+)
 from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
+from watchbell.mail.dkim import DkimKey, KeyProblem, private_key
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.smtp.egress import EgressPolicy, check_port
 from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
@@ -69,6 +79,9 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         return sender
     if isinstance(reply_to, Refusal):
         return reply_to
+    dkim = _dkim(found)
+    if isinstance(dkim, Refusal):
+        return dkim
     relay = Relay(
         host=host,
         port=port,
@@ -81,7 +94,8 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         else Timeouts(),
     )
     secret_name = found.secret.name if found.secret else ""
-    return Assembled(_outlet(key, found, relay, sender, reply_to), login.had_newline, found.namespace, secret_name)
+    outlet = replace(_outlet(key, found, relay, sender, reply_to), dkim=dkim)
+    return Assembled(outlet, login.had_newline, found.namespace, secret_name)
 
 
 def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:
@@ -264,6 +278,24 @@ def _client_credentials(plan: OAuthPlan, secret: SecretView) -> OAuthPlan | Refu
         return key if isinstance(key, Refusal) else replace(plan, client_cert_pem=cert, client_key_pem=Sensitive(key))
     client = read_value(secret, "client-secret")
     return client if isinstance(client, Refusal) else replace(plan, client_secret=client.secret)
+
+
+def _dkim(found: Found) -> DkimKey | Refusal | None:
+    """What mails are signed with."""
+    wanted, secret = found.base.dkim, found.dkim
+    if wanted is None or secret is None:
+        return None
+    domain = wire_domain(wanted.domain)
+    if isinstance(domain, AddressProblem):
+        return Refusal("Accepted", Reason.INVALID_SPEC, f"spec.dkim.domain: {domain.message}")
+    pem = check_signs(secret) or read_text(secret, wanted.key)
+    if isinstance(pem, Refusal):
+        return pem
+    key = private_key(pem)
+    if isinstance(key, KeyProblem):
+        text = f"spec.dkim.secretRef: key {wanted.key} of Secret {secret.name} {key.message}"
+        return refs_refusal(Reason.SECRET_MALFORMED, text)
+    return DkimKey(domain, wanted.selector, key)
 
 
 def _sender(found: Found) -> Mailbox | Refusal:

@@ -36,6 +36,7 @@ class Found:
     secret: SecretView | None = None
     client_cert: SecretView | None = None
     ca_pem: str | None = None
+    dkim: SecretView | None = None
 
 
 class Gatherer:
@@ -123,6 +124,9 @@ class Gatherer:
         )
         if isinstance(cert, Refusal):
             return cert
+        dkim = await self._secret(namespace, base.dkim.secret_ref.name) if base.dkim else None
+        if isinstance(dkim, Refusal):
+            return dkim
         authority = await self._authority(base, namespace)
         if isinstance(authority, Refusal):
             return authority
@@ -132,9 +136,10 @@ class Gatherer:
             secret and secret.resource_version,
             cert and cert.resource_version,
             ca_version,
+            *((dkim.resource_version,) if dkim else ()),
         )
         fingerprint = "/".join(text or "-" for text in versions)
-        return Found(spec, base, origin.key, namespace, child + fingerprint, fingerprint, secret, cert, ca_pem)
+        return Found(spec, base, origin.key, namespace, child + fingerprint, fingerprint, secret, cert, ca_pem, dkim)
 
     async def _authority(self, base: ConnectorSpec, namespace: str) -> tuple[str | None, str | None] | Refusal:
         tls = base.tls
@@ -221,6 +226,7 @@ def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:
         auth.secret_ref if auth else None,
         tls.ca_secret_ref if tls else None,
         tls.client_cert_secret_ref if tls else None,
+        base.dkim.secret_ref if base.dkim else None,
     ]
     maps = [tls.ca_config_map_ref] if tls else []
     return tuple(("Secret", namespace, ref.name) for ref in secrets if ref) + tuple(

@@ -27,12 +27,13 @@ from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
+from watchbell.outbox.content import PATIENCE_S, Lack, Moments, changed, held_up
 from watchbell.outbox.entry import Accepted, Entry
 from watchbell.outbox.envelope import Batch, batch_of, misfit
 from watchbell.outbox.flow import Flow
 from watchbell.outbox.gate import Blocked, Pass, Request
 from watchbell.outbox.journal import Journal
-from watchbell.outbox.letter import Flaw, Letter, compose, filled, read
+from watchbell.outbox.letter import Composed, Flaw, Letter, compose, filled, read
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource, Unavailable
@@ -40,12 +41,17 @@ from watchbell.outbox.progress import Progress
 from watchbell.outbox.queue import Slot
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.settle import Held, Rules, Settled, Tried, discarded, overdue, rejected, resumed, settle
+from watchbell.outbox.sources import Sources
 from watchbell.smtp.model import Fault, RecipientOutcome, RecipientResult, RetryClass, StageName, SubmitReport
 from watchbell.smtp.submit import submit
 
 log = logging.getLogger(__name__)
 
 MESSAGES = custom("emailmessages")
+ROUND_BYTES_MAX = 16 * 1024 * 1024
+"""So much mail one sender prepares ahead at most, and one mail more: large ones wait in the API server, not in memory."""
+_LARGE_BYTES = 256 * 1024
+"""What is composed in a thread: 10 MiB take a third of a second, in which nobody else would be heard. So is what is signed."""
 _HUNG_UP = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.SERVER_BUSY})
 
 
@@ -87,6 +93,8 @@ class Desk:
     round_s: float = 1.0
     on_limit: Callable[[ConnectorKey, int], None] = lambda _lane, _connections: None
     minter: Minter = NO_MINTER
+    sources: Sources | None = None
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -130,6 +138,9 @@ class Courier:
         timer = asyncio.get_running_loop().call_later(self._desk.round_s, self._put_back, batch, done)
         try:
             for slot in slots:
+                if sum(len(sending.payload) for sending in batch.waiting) > ROUND_BYTES_MAX:
+                    done(slot, Stopped(0.0))
+                    continue
                 made = await self._guarded(slot, self._prepare(slot))
                 if isinstance(made, _Sending):
                     made.entry = msgspec.structs.replace(made.entry, party=batch.name, place=len(batch.waiting))
@@ -227,6 +238,25 @@ class Courier:
             return replace(held, due=min(held.due, soon)) if held.due is not None else held
         return filled(letter, made)
 
+    async def _whole(
+        self, progress: Progress, letter: Letter, rules: Rules, outlet: Outlet
+    ) -> tuple[Letter, Progress] | Settled:
+        """The letter with what it names elsewhere, and that it was so; or where the message stands without it."""
+        desk = self._desk
+        sources = desk.sources or Sources(desk.client)
+        found = await sources.whole(letter, outlet.limits.max_message_bytes)
+        if isinstance(found, Lack):
+            moments = Moments(desk.now(), letter.since, desk.pause_s * 5, desk.patience_s)
+            return held_up(progress, found, rules, moments)
+        ended = changed(progress, found.digest)
+        return ended or (found.letter, replace(progress, content_digest=found.digest))
+
+    async def _composed(self, letter: Letter, outlet: Outlet, known_message_id: str) -> Composed | Flaw:
+        size_bytes = sum(len(item.content) for item in letter.attachments if item.data is not None)
+        if size_bytes <= _LARGE_BYTES and outlet.dkim is None:
+            return compose(letter, outlet, known_message_id, self._desk.cluster_name)
+        return await asyncio.to_thread(compose, letter, outlet, known_message_id, self._desk.cluster_name)
+
     async def _compose(
         self, slot: Slot, progress: Progress, letter: Letter, rules: Rules, body: dict[str, Any]
     ) -> _Sending | Outcome:
@@ -241,7 +271,12 @@ class Courier:
             if isinstance(minted, Settled):
                 return minted
             letter = minted
-        composed = compose(letter, outlet, slot.message_id, desk.cluster_name)
+        if letter.has_sources:
+            whole = await self._whole(progress, letter, rules, outlet)
+            if isinstance(whole, Settled):
+                return whole
+            letter, progress = whole
+        composed = await self._composed(letter, outlet, slot.message_id)
         if isinstance(composed, Flaw):
             if composed.is_of_connector:
                 held = Held(Reason.CONNECTOR_NOT_READY, f"the connector {outlet.key} cannot send: {composed}")
@@ -270,6 +305,7 @@ class Courier:
             started,
             batch.indexes,
             composed.message_id,
+            content_digest=progress.content_digest,
         )
         return self._admit(_Sending(slot, progress, rules, batch, composed.payload, outlet, entry), letter)
 

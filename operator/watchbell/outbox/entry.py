@@ -33,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     accepted: Accepted | None = None
     party: str = ""
     place: int = 0
+    content_digest: str = ""
 
 
 def line_of(entry: Entry) -> str:

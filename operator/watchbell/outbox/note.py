@@ -68,6 +68,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     message_id: str = msgspec.field(name="messageID", default="")
     connector: str = ""
     recipient_results: tuple[Result, ...] = ()
+    content_digest: str = ""
     conditions: tuple[dict[str, Any], ...] = ()
 
 
@@ -124,5 +125,11 @@ def progress_of(status: Status, recipient_count: int, resend_after_s: float) -> 
         else RecipientProgress()
         for i in range(recipient_count)
     )
-    progress = Progress(recipients, status.attempts, status.last_attempt_time, connector=status.connector)
-    return progress.with_resend_after(resend_after_s)
+    known_so_far = Progress(
+        recipients,
+        status.attempts,
+        status.last_attempt_time,
+        connector=status.connector,
+        content_digest=status.content_digest,
+    )
+    return known_so_far.with_resend_after(resend_after_s)

@@ -26,6 +26,7 @@ from watchbell.kube.informers import Informers
 from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
+from watchbell.outbox.content import PATIENCE_S
 from watchbell.outbox.counts import Counts
 from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
 from watchbell.outbox.entry import Entry, doubtful
@@ -36,13 +37,14 @@ from watchbell.outbox.inheritance import settle_inherited
 from watchbell.outbox.journal import Journal
 from watchbell.outbox.ledger import Ledger, Written
 from watchbell.outbox.lines import Lines
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
 from watchbell.outbox.queue import QueueState, Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.sources import Sources
 from watchbell.outbox.verdict import Verdict
 from watchbell.smtp.session import Dialer
 
@@ -83,6 +85,7 @@ class OutboxSettings:
     keeping: Keeping = KEEPING
     schedule: Schedule = DEFAULT_SCHEDULE
     audit_s: float = AUDIT_S
+    sources_patience_s: float = PATIENCE_S
     cluster_name: str = ""
 
 
@@ -116,6 +119,7 @@ class Outbox:
         settings: OutboxSettings = OutboxSettings(),
         minter: Minter = NO_MINTER,
         recorder: EventRecorder | None = None,
+        words: Words = NO_WORDS,
     ) -> None:
         self._client = client
         self._recorder = recorder
@@ -150,6 +154,8 @@ class Outbox:
             settings.pause_s,
             on_limit=self._widen,
             minter=minter,
+            sources=Sources(client, words, namespace),
+            patience_s=settings.sources_patience_s,
         )
         self._courier = Courier(self._desk)
         self._informers = Informers(

@@ -11,6 +11,7 @@ from typing import Protocol
 from watchbell.api.enums import Use
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import Mailbox
+from watchbell.mail.dkim import DkimKey
 from watchbell.smtp.model import Fault, Relay
 
 __all__ = [
@@ -90,6 +91,7 @@ class Outlet:
     headers: tuple[tuple[str, str], ...] = ()
     limits: OutletLimits = OutletLimits()
     stands_in_for: ConnectorKey | None = None
+    dkim: DkimKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ def status_of(
         "connector": progress.connector or None,
         "recipientResults": [_result(i, recipient) for i, recipient in enumerate(progress.recipients)],
         "serverResponse": progress.server_response or None,
+        "contentDigest": progress.content_digest or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
