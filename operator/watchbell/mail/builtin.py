@@ -65,8 +65,11 @@ def pack(facts: CrashFacts | DigestFacts) -> str | None:
     return packed.decode() if len(packed) <= PACKED_MAX_BYTES else None
 
 
-def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
-    """The mail, or in one sentence why these are no facts. A field that a later version added has its default."""
+def unpack(builtin: BuiltinTemplate, packed: str, belated: str = "") -> Rendered | str:
+    """The mail, or in one sentence why these are no facts. A field that a later version added has its default.
+
+    `belated`: one more sentence, for a mail about one incident that stands for earlier ones too.
+    """
     if builtin not in _RENDER:
         return f"is not what the built-in template {builtin} takes: it is made from an AccountRecovery"
     kind, render = _RENDER[builtin]
@@ -74,7 +77,7 @@ def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
         facts = msgspec.json.decode(packed, type=kind)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         return f"is not what the built-in template {builtin} takes: {error}"
-    return render(facts)
+    return render(replace(facts, belated=belated) if belated and isinstance(facts, CrashFacts) else facts)
 
 
 def _sealed(facts: CrashFacts) -> CrashFacts:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from watchbell.mail.attachment import Attachment, head, is_text
 
@@ -19,6 +20,14 @@ Part = tuple[bytes, bytes]
 """Header lines of a part, and its encoded content."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A whole mail inside of another: its bytes as `message.build` made them, in ASCII, and the name of the file that it is to readers."""
+
+    filename: str
+    payload: bytes
+
+
 class ContentError(Exception):
     """A body that no mail can hold: its field and why. `message` turns it into a value."""
 
@@ -28,15 +37,15 @@ class ContentError(Exception):
         self.message = message
 
 
-def body(text: str, html: str, attachments: Sequence[Attachment], seed: str) -> Part:
-    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments in a multipart/mixed around both; they have been checked."""
+def body(text: str, html: str, attachments: Sequence[Attachment], seed: str, enclosed: Sequence[Enclosed] = ()) -> Part:
+    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments and mails in a multipart/mixed around both; they have been checked."""
     parts = [_text_part("plain", text)] if text or not html else []
     if html:
         parts.append(_text_part("html", html))
     content = parts[0] if len(parts) == 1 else _multipart("alternative", parts, seed)
-    if not attachments:
+    if not attachments and not enclosed:
         return content
-    return _multipart("mixed", [content, *(_attached(item) for item in attachments)], seed)
+    return _multipart("mixed", [content, *map(_attached, attachments), *map(_enclosed, enclosed)], seed)
 
 
 def header_names(head_lines: bytes) -> tuple[str, ...]:
@@ -81,6 +90,17 @@ def _attached(attachment: Attachment) -> Part:
     else:
         encoding, content = "base64", _base64(attachment.text.encode())
     return head(attachment, encoding), content
+
+
+def _enclosed(item: Enclosed) -> Part:
+    """As it is: a part of this type may be encoded no further (RFC 2046 §5.2.1)."""
+    if not item.payload.isascii():
+        raise ContentError("enclosed", f"{item.filename} is beyond ASCII, which a part of another mail may not be")
+    lines = (
+        "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n"
+        f'Content-Disposition: attachment;\r\n filename="{item.filename}"\r\n'
+    )
+    return lines.encode("ascii"), item.payload
 
 
 def _encoded(raw: bytes) -> tuple[str, bytes]:
