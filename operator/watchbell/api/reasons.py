@@ -177,6 +177,7 @@ class Reason(StrEnum):
         "ConnectorNotReady",
         "The connector is not ready; the message waits and no attempt is counted.",
     )
+    BATCHED = "Batched", "Waits for others of the same batch; `nextAttemptTime` is when it goes out at the latest."
     ACCEPTED_BY_SERVER = "AcceptedByServer", "The first server took the message. That is all SMTP can tell."
     RECIPIENTS_REFUSED = "RecipientsRefused", "The server refused every recipient, or some of them for good."
     MESSAGE_REJECTED = "MessageRejected", "The server refused the message."

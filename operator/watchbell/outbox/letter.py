@@ -16,6 +16,7 @@ from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.builtin import FACTS, unpack
+from watchbell.mail.content import Enclosed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
 from watchbell.outbox.outlet import ConnectorRef, Outlet
@@ -52,6 +53,7 @@ class Letter:
     thread: str
     attachments: tuple[Attachment, ...] = ()
     is_minted: bool = False
+    enclosed: tuple[Enclosed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
         list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
         extra_headers=headers,
         attachments=letter.attachments,
+        enclosed=letter.enclosed,
     )
     built = build(draft)
     if isinstance(built, MessageProblem):

@@ -22,7 +22,7 @@ from watchbell.kube.errors import ApiError, Invalid
 from watchbell.kube.informers import Informers
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
-from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
+from watchbell.outbox.courier import GONE, MESSAGES, Desk, Outcome, Stopped
 from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.inheritance import settle_inherited
 from watchbell.outbox.journal import Entry, Journal, doubtful
@@ -34,6 +34,7 @@ from watchbell.outbox.queue import Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.sharing import SharingCourier
 from watchbell.smtp.session import Dialer
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class Outbox:
             on_limit=self._widen,
             minter=minter,
         )
-        self._courier = Courier(self._desk)
+        self._courier = SharingCourier(self._desk)
         self._informers = Informers(
             client, MESSAGES, Note, settings.namespaces, field_selector=UNFINISHED, on_change=self._on_change
         )
@@ -236,6 +237,7 @@ class Outbox:
     async def _inherit(self, entry: Entry) -> None:
         try:
             await settle_inherited(self._desk, entry)
+            self._workset.look_again(entry.uid, self._seconds())
         except (Invalid, msgspec.ValidationError):
             # One object that the schema and we read differently must not keep all the other mail waiting.
             log.exception(
@@ -292,6 +294,8 @@ class Outbox:
             return
         self._journal.forget(slot.uid)
         if isinstance(outcome, Stopped):
+            if outcome.is_apart:
+                self._workset.part(slot)
             self._workset.put_back(slot, self._seconds() + outcome.after_s, is_held=outcome.is_held)
             self._wake.set()
         elif outcome is GONE:
