@@ -17,6 +17,7 @@ from watchbell.cli.options import (
     add_account,
     add_baseline,
     add_incident,
+    add_outbox,
     add_silence,
     add_template,
 )
@@ -42,6 +43,7 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_incident(verbs)
     add_baseline(verbs)
     add_template(verbs)
+    add_outbox(verbs)
     add_account(verbs)
     verbs.add_parser("version", help="print the version")
     return root
@@ -89,6 +91,10 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import template  # noqa: PLC0415 - see above
 
             return template.do(flags)
+        case "outbox":
+            from watchbell.cli import outbox  # noqa: PLC0415 - see above
+
+            return outbox.do(flags)
         case "verify-token" | "verify-code":
             from watchbell.cli import account  # noqa: PLC0415 - see above
 

@@ -128,6 +128,28 @@ def add_template(verbs: "Verbs") -> None:
     )
 
 
+def add_outbox(verbs: "Verbs") -> None:
+    """`outbox list|show|retry|cancel`."""
+    group = _group(
+        verbs, "outbox", "see what waits, what failed and why; send again, cancel: list, show, retry, cancel"
+    )
+    listing = _verb(group, "list", "show messages that wait, the oldest first", "table, or", is_list=True)
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--failed", action="store_true", help="show those that failed instead")
+    which.add_argument("--finished", action="store_true", help="show those that are finished too")
+    show = _verb(group, "show", "show what became of messages, recipient by recipient", "print the object so")
+    show.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    text = "send finished messages again, as copies, to those who do not have them"
+    retry = _verb(group, "retry", text, "print the copy so")
+    retry.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    retry.add_argument("--everyone", action="store_true", help="also to those for whom the server took it")
+    text = "take messages back that are not finished: delete them"
+    cancel = group.add_parser("cancel", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(cancel)
+    cancel.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    cancel.add_argument("-y", "--yes", action="store_true", help="do not ask, even if somebody may have it")
+
+
 def add_account(verbs: "Verbs") -> None:
     """`verify-token` and `verify-code`."""
     text = "check the token of a reset link; exit code 0 it is good, 1 it is not"
