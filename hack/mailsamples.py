@@ -7,6 +7,7 @@ from watchbell.mail.bundle import BundleEntry, BundleFacts, render_bundle
 from watchbell.mail.crash import render_crash, render_resolved
 from watchbell.mail.digest import render_digest
 from watchbell.mail.document import Rendered
+from watchbell.mail.drill import DrillFacts, render_drill
 from watchbell.mail.facts import (
     CrashFacts,
     DifferenceFacts,
@@ -343,6 +344,9 @@ def samples() -> dict[str, Rendered]:
                 belated="It began and was over while no mail could be sent, so this is the first that you hear of it. It was Critical. "
                 "The earlier mail about it is attached.",
             )
+        ),
+        "drill": render_drill(
+            DrillFacts(CLUSTER, NAMESPACE, "office365", "smtp.office365.com:587", 86_400, _ago(minutes=1))
         ),
         "test": render_trial(
             TrialFacts(

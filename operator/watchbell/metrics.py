@@ -32,6 +32,18 @@ CERTIFICATE_EXPIRY = Gauge(
     ["kind", "namespace", "name"],
     registry=REGISTRY,
 )
+CONNECTOR_PROVEN = Gauge(
+    "watchbell_connector_proven",
+    "1 if the last fire drill was accepted in time, else 0.",
+    ["kind", "namespace", "name"],
+    registry=REGISTRY,
+)
+LAST_PROVEN = Gauge(
+    "watchbell_connector_last_proven_delivery_timestamp_seconds",
+    "When the server last accepted a fire drill, as Unix time.",
+    ["kind", "namespace", "name"],
+    registry=REGISTRY,
+)
 MESSAGES = Counter(
     "watchbell_messages", "Messages that came to an end, by result and reason.", ["result", "reason"], registry=REGISTRY
 )

@@ -28,6 +28,7 @@ from watchbell.api.names import GROUP
 from watchbell.audit import Audit, Subject
 from watchbell.collectors.reconcile import Collectors, CollectorSettings
 from watchbell.connectors.assemble import Allowances
+from watchbell.connectors.drills import Drills
 from watchbell.connectors.parts import Parts
 from watchbell.connectors.reconcile import RESOURCES, Connectors
 from watchbell.connectors.rotation import RotationWatch
@@ -105,6 +106,8 @@ class Runtime:
         self.trials = Trials(parts, self.connectors)
         self._vault = Vault(client, settings.cluster_resource_namespace)
         self.outbox = self._build_outbox(identity)
+        self.drills = Drills(parts, self.connectors, self.outbox)
+        self.connectors.on_seen = self.drills.connector_changed
         self.accounts = self._build_accounts()
         self.templates = self._build_templates()
         self.collectors = self._build_collectors()
@@ -233,6 +236,7 @@ class Runtime:
 
     def _connector_changed(self, key: ConnectorKey) -> None:
         self.outbox.connector_changed(key)
+        self.drills.connector_changed(key)
 
     def _template_changed(self, namespace: str, name: str) -> None:
         # Templates are built first, since the collectors ask them.
@@ -285,6 +289,7 @@ class Runtime:
             ("connectors", self.connectors.run()),
             ("trials", self.trials.run()),
             ("outbox", self.outbox.run()),
+            ("drills", self.drills.run()),
             ("templates", self.templates.run()),
             ("accounts", self.accounts.run()),
             ("collectors", self.collectors.run()),

@@ -76,6 +76,10 @@ class Reason(StrEnum):
     RETRYING = "Retrying", "The next try is scheduled."
     WAITING_FOR_SECRET = "WaitingForSecret", "Waiting for a Secret or ConfigMap."
 
+    DRILL_PENDING = "DrillPending", "The first drill is on its way."
+    DRILL_LATE = "DrillLate", "No drill was accepted for longer than its period: alerts may not go out either."
+    DRILL_FAILED = "DrillFailed", "The last drill was not accepted; the condition says why."
+
     # Stage Resolve
     HOST_NOT_FOUND = "HostNotFound", "The name does not exist in DNS."
     HOST_HAS_NO_ADDRESS = "HostHasNoAddress", "The name exists but has neither an A nor an AAAA record."

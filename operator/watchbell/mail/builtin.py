@@ -17,6 +17,7 @@ from watchbell.mail import digest, incident
 from watchbell.mail.crash import render_crash, render_resolved
 from watchbell.mail.differences import MAX_VALUE
 from watchbell.mail.document import Rendered
+from watchbell.mail.drill import DrillFacts, render_drill
 from watchbell.mail.evidence import MAX_CHANGES, MAX_EVENTS, log_lines
 from watchbell.mail.facts import CrashFacts, DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.kinds import words
@@ -32,6 +33,7 @@ _RENDER: Mapping[BuiltinTemplate, tuple[type[Any], Callable[[Any], Rendered]]] =
     BuiltinTemplate.CRASH: (CrashFacts, render_crash),
     BuiltinTemplate.RESOLVED: (CrashFacts, render_resolved),
     BuiltinTemplate.DIGEST: (DigestFacts, digest.render_digest),
+    BuiltinTemplate.DRILL: (DrillFacts, render_drill),
 }
 
 
@@ -63,6 +65,11 @@ def pack(facts: CrashFacts | DigestFacts) -> str | None:
     sealed = _sealed_digest(facts) if isinstance(facts, DigestFacts) else _sealed(facts)
     packed = msgspec.json.encode(_lean(sealed))
     return packed.decode() if len(packed) <= PACKED_MAX_BYTES else None
+
+
+def pack_drill(facts: DrillFacts) -> str:
+    """The facts of a drill as JSON; they hold nothing secret and little of anything."""
+    return msgspec.json.encode(_lean(facts)).decode()
 
 
 def unpack(builtin: BuiltinTemplate, packed: str, belated: str = "") -> Rendered | str:

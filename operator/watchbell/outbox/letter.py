@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority, Use
+from watchbell.api.enums import BuiltinTemplate, ConnectorKind, OnUncertain, Priority, Use
 from watchbell.api.message import EmailMessage
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
@@ -24,6 +24,7 @@ from watchbell.outbox.retry import deadline
 
 _INCIDENT = "CollectorIncident"
 _RECOVERY = "AccountRecovery"
+_CONNECTORS = frozenset(ConnectorKind)
 MINTED = frozenset({BuiltinTemplate.PASSWORD_RESET, BuiltinTemplate.RECOVERY_CODES})
 """Templates of mails that may stand nowhere: their text is made when they are sent (`minting`)."""
 
@@ -163,7 +164,7 @@ def _is_minted(parsed: EmailMessage) -> bool:
 
 
 def _use(parsed: EmailMessage) -> Use:
-    """An alert is what an incident owns, account mail what an AccountRecovery has made; everything else is a user's message.
+    """An alert is what an incident owns, account mail what an AccountRecovery has made, a test what a connector's drill has; else a user's message.
 
     Users may write any owner into a message. As account mail that gains them nothing: such a message goes out only if its AccountRecovery wants it.
     """
@@ -174,6 +175,8 @@ def _use(parsed: EmailMessage) -> Use:
     }
     if _is_minted(parsed):
         return Use.RECOVERY if _RECOVERY in owners else Use.MESSAGE
+    if parsed.spec.template_ref is not None and parsed.spec.template_ref.builtin is BuiltinTemplate.DRILL:
+        return Use.TEST if owners & _CONNECTORS else Use.MESSAGE
     return Use.ALERT if _INCIDENT in owners else Use.MESSAGE
 
 
