@@ -244,7 +244,7 @@ class Connectors:
             record.outlet, record.memory = None, schedule.Memory()
         conditions = outcome.refused(refusal, still_proven="the last good credential stays in use" if keeps else "")
         self._announcer.refused(record, refusal)
-        await self._settle(record, conditions, record.status() if keeps else {})
+        await self._settle(record, conditions, without_drill(record.status()) if keeps else {})
         return REFUSED_AGAIN_S
 
     async def _advance(self, record: Record, found: Found, assembled: Assembled) -> float | None:
