@@ -3,9 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from watchbell.mail.bundle import BundleEntry, BundleFacts, render_bundle
 from watchbell.mail.crash import render_crash, render_resolved
 from watchbell.mail.digest import render_digest
 from watchbell.mail.document import Rendered
+from watchbell.mail.drill import DrillFacts, render_drill
 from watchbell.mail.facts import (
     CrashFacts,
     DifferenceFacts,
@@ -290,6 +292,32 @@ _RESOLVED = replace(
     changes=("Image of container otel-collector: 0.139.0 → 0.138.0 (revision 13)",),
 )
 
+_REPORT = """The nightly backup of volume {0} is done.
+
+Files changed      {1}
+Bytes copied       48.{1} GiB
+Took               {0} min 12 s
+Kept until         2026-12-21
+
+A restore was tried with three files picked at random, and all three were the same as their originals."""
+BUNDLE = BundleFacts(
+    CLUSTER,
+    "backup",
+    "nightly-reports",
+    (
+        BundleEntry("backup-pg-main-x7k2p", "Backup of pg-main is done", _REPORT.format(14, 1207), _ago(minutes=42)),
+        BundleEntry(
+            "backup-media-0f9qd",
+            "Backup of media is done, 2 files were skipped",
+            _REPORT.format(31, 88213)
+            + "\n\nSkipped: /srv/media/incoming/2026-11-20T23:59:58Z-upload-6f1c2a0e9b8d4c7aa3e5.part (in use)",
+            _ago(minutes=29),
+            "message-2.eml",
+        ),
+        BundleEntry("backup-mail-p4w8z", "Backup of mail is done", _REPORT.format(9, 311), _ago(minutes=3)),
+    ),
+)
+
 
 def samples() -> dict[str, Rendered]:
     """Every built-in mail once, by the name of its picture."""
@@ -309,6 +337,17 @@ def samples() -> dict[str, Rendered]:
         "digest": render_digest(BATCH),
         "storm": render_digest(STORM),
         "silence-ended": render_digest(SILENCE),
+        "batch": render_bundle(BUNDLE),
+        "fired-and-recovered": render_resolved(
+            replace(
+                _RESOLVED,
+                belated="It began and was over while no mail could be sent, so this is the first that you hear of it. It was Critical. "
+                "The earlier mail about it is attached.",
+            )
+        ),
+        "drill": render_drill(
+            DrillFacts(CLUSTER, NAMESPACE, "office365", "smtp.office365.com:587", 86_400, _ago(minutes=1))
+        ),
         "test": render_trial(
             TrialFacts(
                 CLUSTER, NAMESPACE, "office365", "smtp.office365.com:587", "TLSv1.3", NOW, f"{NAMESPACE}/first-test"

@@ -142,6 +142,18 @@ CREDENTIALS_ROTATED = Counter(
     "How often the Secret of a connector was found changed.",
     registry=REGISTRY,
 )
+CONNECTOR_PROVEN = Gauge(
+    "watchbell_connector_proven",
+    "1 if the last fire drill was accepted in time, else 0.",
+    ["kind", "namespace", "name"],
+    registry=REGISTRY,
+)
+LAST_PROVEN = Gauge(
+    "watchbell_connector_last_proven_delivery_timestamp_seconds",
+    "When the server last accepted a fire drill, as Unix time.",
+    ["kind", "namespace", "name"],
+    registry=REGISTRY,
+)
 
 # --- the outbox
 

@@ -28,6 +28,7 @@ from watchbell.api.names import GROUP
 from watchbell.audit import Audit, Subject
 from watchbell.collectors.reconcile import Collectors, CollectorSettings
 from watchbell.connectors.assemble import Allowances
+from watchbell.connectors.drills import Drills
 from watchbell.connectors.parts import Parts
 from watchbell.connectors.reconcile import RESOURCES, Connectors
 from watchbell.connectors.rotation import RotationWatch
@@ -108,6 +109,8 @@ class Runtime:
         self._vault = Vault(client, settings.cluster_resource_namespace)
         self.templates = self._build_templates()
         self.outbox = self._build_outbox(identity)
+        self.drills = Drills(parts, self.connectors, self.outbox)
+        self.connectors.on_seen = self.drills.connector_changed
         self.accounts = self._build_accounts()
         self.collectors = self._build_collectors()
         self.endpoints = Endpoints(self._readiness, self._refresh_metrics, client.pulses.silent)
@@ -238,6 +241,7 @@ class Runtime:
 
     def _connector_changed(self, key: ConnectorKey) -> None:
         self.outbox.connector_changed(key)
+        self.drills.connector_changed(key)
 
     def _template_changed(self, namespace: str, name: str) -> None:
         # Templates are built first, since the collectors ask them.
@@ -292,6 +296,7 @@ class Runtime:
             ("connectors", self.connectors.run()),
             ("trials", self.trials.run()),
             ("outbox", self.outbox.run()),
+            ("drills", self.drills.run()),
             ("templates", self.templates.run()),
             ("accounts", self.accounts.run()),
             ("collectors", self.collectors.run()),

@@ -317,6 +317,27 @@ _MAIL = [
         "spec.parameters[0].name",
         "name must be letters, digits and '_', beginning with a letter",
     ),
+    Refused(
+        "EmailMessage",
+        {"batch": {"key": "nightly reports"}},
+        "spec.batch.key",
+        "batch.key must be letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    ),
+    Refused(
+        "EmailMessage",
+        {"batch": {"key": "reports", "maxWaitSeconds": 600}, "activeDeadlineSeconds": 600},
+        "spec.batch.maxWaitSeconds",
+        "batch.maxWaitSeconds must be smaller than activeDeadlineSeconds",
+    ),
+    *(
+        Refused(
+            "EmailMessage",
+            {"body": ABSENT, "templateRef": {"builtin": builtin}, "batch": {"key": "reports"}},
+            "spec.batch",
+            "batch may not be set for account mail",
+        )
+        for builtin in ("PasswordReset", "RecoveryCodes")
+    ),
     Refused("EmailMessage", {"subject": "a\r\nBcc: b@example.com"}, "spec.subject", f"subject {HIDDEN}"),
     Refused("EmailMessage", {"subject": "a\u2028b"}, "spec.subject", f"subject {HIDDEN}"),
     Refused("EmailMessage", {"connectorRef": {"name": "A B"}}, "spec.connectorRef.name", NAME),
@@ -390,6 +411,18 @@ BOUNDS: list[tuple[str, JsonObject, str, str]] = [
         "spec.notBeforeTime",
         "must be a time with its zone, such as 2026-01-31T08:00:00Z",
     ),
+    ("EmailMessage", {"batch": {"key": "a", "maxMessages": 1}}, "spec.batch.maxMessages", "must be at least 2"),
+    ("EmailMessage", {"batch": {"key": "a", "maxMessages": 101}}, "spec.batch.maxMessages", "must be at most 100"),
+    ("EmailMessage", {"batch": {"key": "a", "maxWaitSeconds": 0}}, "spec.batch.maxWaitSeconds", "must be at least 1"),
+    ("EmailMessage", {"batch": {"maxMessages": 5}}, "spec.batch.key", "must be set"),
+    ("SmtpConnector", {"drill": {"to": []}}, "spec.drill.to", "must have at least 1 items"),
+    ("SmtpConnector", {"drill": {"periodSeconds": 60}}, "spec.drill.to", "must be set"),
+    (
+        "SmtpConnector",
+        {"drill": {"to": ["a@b.example"], "periodSeconds": 59}},
+        "spec.drill.periodSeconds",
+        "must be at least 60",
+    ),
     ("EmailMessage", {"priority": "Urgent"}, "spec.priority", "must be one of 'High', 'Normal', 'Low'"),
 ]
 
@@ -452,6 +485,11 @@ TAKEN: list[tuple[str, JsonObject]] = [
     ("ClusterSmtpConnector", {"allowedUses": ["Alert"], "allowedFromAddresses": ["*@example.com", "a@example.com"]}),
     ("SmtpTest", {"to": ABSENT, "level": "Authenticate"}),
     ("SmtpTest", {"connectorRef": {"kind": "ClusterSmtpConnector", "name": "corporate"}, "ttlSecondsAfterFinished": 0}),
+    ("SmtpConnector", {"drill": {"to": ["On call <oncall@example.com>"], "periodSeconds": 86400}}),
+    (
+        "EmailMessage",
+        {"batch": {"key": "nightly-reports", "maxWaitSeconds": 3600, "maxMessages": 100}, "priority": "High"},
+    ),
     ("EmailMessage", {"to": ABSENT, "bcc": ["Ops Team <ops@example.com>"]}),
     (
         "EmailMessage",

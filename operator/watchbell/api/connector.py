@@ -106,6 +106,17 @@ class Limits(Block):
     ] = Field(None, description="The largest message; the server's own SIZE counts as well.")
 
 
+class Drill(Block):
+    """A fire drill: a mail a period that goes the way of every alert, so that silence means that nothing is wrong."""
+
+    period_seconds: Annotated[int, Field(strict=True, ge=60, le=2_592_000)] = Field(
+        86_400, description="The time between two drills."
+    )
+    to: Annotated[tuple[f.To, ...], Field(min_length=1, max_length=10), ListSet()] = Field(
+        description="Who gets it; best a mailbox that somebody misses a mail in."
+    )
+
+
 class RecipientPolicy(Block):
     """To which domains mail may go."""
 
@@ -197,8 +208,8 @@ class ConnectorSpec(Spec):
     suspend: StrictBool = Field(False, description="No probes; messages are held until it is unset.")  # noqa: FBT003 - a field's default
     parent_ref: LocalRef | None = Field(
         None,
-        description="Use the host, TLS and credentials of this ClusterSmtpConnector. Then only displayName, suspend, from, replyTo, headers and "
-        "limits may be set: a child that could change the host could steal the parent's password.",
+        description="Use the host, TLS and credentials of this ClusterSmtpConnector. Then only displayName, suspend, from, replyTo, headers, "
+        "limits and drill may be set: a child that could change the host could steal the parent's password.",
     )
     host: f.Host | None = Field(None, description="The server's name or address.")
     port: Annotated[f.Port | None, InCode("StartTLS 587, Implicit 465, None 25")] = Field(
@@ -233,6 +244,9 @@ class ConnectorSpec(Spec):
         description="The connector that takes over while this one is not ready (while it is suspended, its mail is held). Its own rules hold: "
         "namespaces, uses, recipients, limits. Its From is used unless its allowedFromAddresses lists this one's, and its own fallbackRef is not "
         "followed.",
+    )
+    drill: Drill | None = Field(
+        None, description="A regular proof mail; what comes of it stands in the condition `Proven`."
     )
     allowed_namespaces: AllowedNamespaces | None = Field(None, description="Which namespaces may use it.")
     allowed_uses: Annotated[tuple[Use, ...], Field(max_length=4), ListSet(), InCode("every use")] = Field(
@@ -325,6 +339,7 @@ class ConnectorStatus(Status):
     last_probe_time: AwareDatetime | None = Field(None, description="When it was last probed.")
     last_success_time: AwareDatetime | None = Field(None, description="When a probe last passed.")
     next_probe_time: AwareDatetime | None = Field(None, description="When the next probe is due.")
+    last_proven_delivery_time: AwareDatetime | None = Field(None, description="When the server last accepted a drill.")
     consecutive_failures: f.Count | None = Field(None, description="Failed probes in a row.")
     credentials: UsedCredentials | None = Field(None, description="The credentials in use.")
     probed_revision: f.Word | None = Field(

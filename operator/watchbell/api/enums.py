@@ -266,11 +266,12 @@ class Disposition(StrEnum):
 
 
 class BuiltinTemplate(StrEnum):
-    """The operator's own mails, made when they are sent: alerts from the parameter `facts` (JSON), account mail from its AccountRecovery."""
+    """The operator's own mails, made when they are sent: alerts, drills from the parameter `facts` (JSON), account mail from its AccountRecovery."""
 
     CRASH = "Crash"
     RESOLVED = "Resolved"
     DIGEST = "Digest"
+    DRILL = "Drill"
     PASSWORD_RESET = "PasswordReset"  # noqa: S105 - the name of a mail
     RECOVERY_CODES = "RecoveryCodes"
 

@@ -134,6 +134,11 @@ class TemplateUse(Block):
         "RecoveryCodes work only in the EmailMessage that the operator makes for an AccountRecovery.",
     )
 
+    @property
+    def is_for_accounts(self) -> bool:
+        """Whether the mail may stand nowhere before it is sent."""
+        return self.builtin in {BuiltinTemplate.PASSWORD_RESET, BuiltinTemplate.RECOVERY_CODES}
+
 
 class MessageParameter(Block):
     """One value for the template."""
@@ -144,6 +149,25 @@ class MessageParameter(Block):
         Matches(r"[A-Za-z][A-Za-z0-9_]*", "name must be letters, digits and '_', beginning with a letter"),
     ] = Field(description="The parameter's name, once in the message.")
     value: Annotated[str, Field(max_length=524_288)] = Field(description="Its value.")
+
+
+class Batch(Block):
+    """Which messages share a mail: those of one namespace with the same key, connector and recipients."""
+
+    key: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=63),
+        Matches(
+            r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?",
+            "batch.key must be letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+        ),
+    ] = Field(description="What they have in common, such as nightly-reports.")
+    max_wait_seconds: Annotated[int, Field(strict=True, ge=1, le=86_400)] = Field(
+        300, description="How long it may wait for others, counted from its creation or from `notBeforeTime`."
+    )
+    max_messages: Annotated[int, Field(strict=True, ge=2, le=100)] = Field(
+        20, description="With so many messages the mail goes out at once."
+    )
 
 
 class EmailMessageSpec(Spec):
@@ -170,6 +194,19 @@ class EmailMessageSpec(Spec):
             ".parameters",
             lambda spec: not spec.parameters or spec.template_ref is not None,
         ),
+        Rule(
+            "!has(self.batch) || self.batch.maxWaitSeconds < self.activeDeadlineSeconds",
+            "batch.maxWaitSeconds must be smaller than activeDeadlineSeconds",
+            ".batch.maxWaitSeconds",
+            lambda spec: spec.batch is None or spec.batch.max_wait_seconds < spec.active_deadline_seconds,
+        ),
+        Rule(
+            "!has(self.batch) || !has(self.templateRef) || !has(self.templateRef.builtin) || "
+            "!(self.templateRef.builtin in ['PasswordReset', 'RecoveryCodes'])",
+            "batch may not be set for account mail",
+            ".batch",
+            lambda spec: spec.batch is None or spec.template_ref is None or not spec.template_ref.is_for_accounts,
+        ),
     )
 
     connector_ref: Annotated[ConnectorRef | None, InCode("the connector named default")] = Field(
@@ -189,6 +226,10 @@ class EmailMessageSpec(Spec):
     )
     attachments: Annotated[tuple[MessageAttachment, ...], Field(max_length=10), ListMap("filename")] = Field(
         (), description="Files that go with it."
+    )
+    batch: Batch | None = Field(
+        None,
+        description="Wait for others and share a mail with them. Those with priority High do not wait and go by themselves.",
     )
     priority: Priority = Field(Priority.NORMAL, description="Which messages of one connector go first.")
     not_before_time: AwareDatetime | None = Field(None, description="Not to be sent before.")

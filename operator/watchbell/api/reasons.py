@@ -76,6 +76,10 @@ class Reason(StrEnum):
     RETRYING = "Retrying", "The next try is scheduled."
     WAITING_FOR_SECRET = "WaitingForSecret", "Waiting for a Secret or ConfigMap."
 
+    DRILL_PENDING = "DrillPending", "The first drill is on its way."
+    DRILL_LATE = "DrillLate", "No drill was accepted for longer than its period: alerts may not go out either."
+    DRILL_FAILED = "DrillFailed", "The last drill was not accepted; the condition says why."
+
     # Stage Resolve
     HOST_NOT_FOUND = "HostNotFound", "The name does not exist in DNS."
     HOST_HAS_NO_ADDRESS = "HostHasNoAddress", "The name exists but has neither an A nor an AAAA record."
@@ -177,6 +181,7 @@ class Reason(StrEnum):
         "ConnectorNotReady",
         "The connector is not ready; the message waits and no attempt is counted.",
     )
+    BATCHED = "Batched", "Waits for others of the same batch; `nextAttemptTime` is when it goes out at the latest."
     ACCEPTED_BY_SERVER = "AcceptedByServer", "The first server took the message. That is all SMTP can tell."
     RECIPIENT_NOT_ALLOWED = (
         "RecipientNotAllowed",

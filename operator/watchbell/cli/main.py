@@ -28,6 +28,8 @@ from watchbell.cli.options import (
     add_account,
     add_baseline,
     add_incident,
+    add_outbox,
+    add_password,
     add_silence,
     add_template,
 )
@@ -71,6 +73,8 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     add_incident(verbs)
     add_baseline(verbs)
     add_template(verbs)
+    add_outbox(verbs)
+    add_password(verbs)
     add_account(verbs)
     verbs.add_parser("version", help="print the version")
     return root
@@ -121,6 +125,14 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import template  # noqa: PLC0415 - see above
 
             return template.do(flags)
+        case "outbox":
+            from watchbell.cli import outbox  # noqa: PLC0415 - see above
+
+            return outbox.do(flags)
+        case "set-password":
+            from watchbell.cli import password  # noqa: PLC0415 - see above
+
+            return password.do(flags)
         case "verify-token" | "verify-code":
             from watchbell.cli import account  # noqa: PLC0415 - see above
 

@@ -153,6 +153,57 @@ def add_template(verbs: "Verbs") -> None:
     )
 
 
+def add_outbox(verbs: "Verbs") -> None:
+    """`outbox list|show|retry|cancel`."""
+    group = _group(
+        verbs, "outbox", "see what waits, what failed and why; send again, cancel: list, show, retry, cancel"
+    )
+    listing = _verb(group, "list", "show messages that wait, the oldest first", "table, or", is_list=True)
+    which = listing.add_mutually_exclusive_group()
+    which.add_argument("--failed", action="store_true", help="show those that failed instead")
+    which.add_argument("--finished", action="store_true", help="show those that are finished too")
+    show = _verb(group, "show", "show what became of messages, recipient by recipient", "print the object so")
+    show.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    text = "send finished messages again, as copies, to those who do not have them"
+    retry = _verb(group, "retry", text, "print the copy so")
+    retry.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    retry.add_argument("--everyone", action="store_true", help="also to those for whom the server took it")
+    text = "take messages back that are not finished: delete them"
+    cancel = group.add_parser("cancel", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    add_access(cancel)
+    cancel.add_argument("names", nargs="+", metavar="NAME", help="name of an EmailMessage")
+    cancel.add_argument("-y", "--yes", action="store_true", help="do not ask, even if somebody may have it")
+
+
+STDIN_EXAMPLES = """\
+examples:
+  printf %s "$PASSWORD" | watchbell set-password relay --allow-host smtp.example.com
+  watchbell set-password relay --username alerts@example.com < password.txt
+"""
+
+
+def add_password(verbs: "Verbs") -> None:
+    """`set-password`."""
+    text = "set the password in a Secret, read from standard input; only asterisks keep the old one"
+    parser = verbs.add_parser("set-password", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = STDIN_EXAMPLES
+    add_access(parser)
+    parser.add_argument("name", metavar="NAME", help="name of the Secret; it is made if it is missing")
+    parser.add_argument("--key", default="password", metavar="KEY", help="key of the Secret (default password)")
+    parser.add_argument("--username", default=None, metavar="USER", help="set the key username too")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="pin the Secret to this mail server (default as it is); give it again for more",
+    )
+    parser.add_argument("--opt-in", action="store_true", help="let watchbell use a Secret that does not say so yet")
+    parser.add_argument("--verbatim", action="store_true", help="even if it looks like the base64 of a text")
+    parser.add_argument("--force", action="store_true", help="even if a Git tool, a chart or an operator manages it")
+
+
 def add_account(verbs: "Verbs") -> None:
     """`verify-token` and `verify-code`."""
     text = "check the token of a reset link; exit code 0 it is good, 1 it is not"

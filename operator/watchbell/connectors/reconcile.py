@@ -6,7 +6,7 @@ an outlet here for each connector that is Ready. Nothing here knows what a mail 
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from watchbell.connectors.announce import Announcer
 from watchbell.connectors.assemble import Assembled, assemble
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.details import advice, basics, personal, rhythm_of, slowdown_entry, subject_of
+from watchbell.connectors.drill import with_drill, without_drill
 from watchbell.connectors.fallback import explained, fallback_key, standing_in
 from watchbell.connectors.gather import Found, Gatherer, dependencies
 from watchbell.connectors.gauges import shown, shown_in
@@ -90,6 +91,7 @@ class Connectors:
         self._dependents: dict[Dependency, set[ConnectorKey]] = defaultdict(set)
         self._gatherer = Gatherer(parts.client, parts.home, self._parent)
         self._announcer = Announcer(parts.recorder)
+        self.on_seen: Callable[[ConnectorKey], None] = lambda _key: None
         self.queue: WorkQueue[ConnectorKey] = WorkQueue(
             self._reconcile, workers=parts.workers, name="connectors", clock=parts.clock
         )
@@ -120,6 +122,7 @@ class Connectors:
             self._depend(record, ())
             self._announcer.forget(key)
             self._parts.on_ready(key)
+            self.on_seen(key)
             self._wake_children(key)
 
     def identities(self, kind: str) -> frozenset[tuple[str, str]]:
@@ -172,9 +175,11 @@ class Connectors:
         """This replica works from now on: look at everything."""
         for key in self._records:
             self.queue.add(key)
+            self.on_seen(key)
 
     def _wake(self, key: ConnectorKey) -> None:
         self.queue.add(key)
+        self.on_seen(key)
         self._wake_children(key)
 
     def _wake_children(self, key: ConnectorKey) -> None:
@@ -297,7 +302,7 @@ class Connectors:
             record.outlet, record.memory = None, schedule.Memory()
         conditions = outcome.refused(refusal, still_proven="the last good credential stays in use" if keeps else "")
         self._announcer.refused(record, refusal)
-        await self._settle(record, conditions, record.status() if keeps else {})
+        await self._settle(record, conditions, without_drill(record.status()) if keeps else {})
         return REFUSED_AGAIN_S
 
     async def _advance(self, record: Record, found: Found, assembled: Assembled) -> float | None:
@@ -412,10 +417,10 @@ class Connectors:
         key = record.key
         ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
         written = await write_status(
-            self._parts.client, RESOURCES[ConnectorKind(key.kind)], ref, wanted, current, manager=MANAGER
+            self._parts.client, RESOURCES[ConnectorKind(key.kind)], ref, wanted, without_drill(current), manager=MANAGER
         )
         if written is Written.APPLIED:
-            record.status_json = msgspec.json.encode(wanted)
+            record.status_json = msgspec.json.encode(with_drill(wanted, current))
 
     def _set_ready(self, record: Record, conditions: tuple[Condition, ...]) -> None:
         ready = next(condition for condition in conditions if condition.type == "Ready")

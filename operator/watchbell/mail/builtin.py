@@ -17,6 +17,7 @@ from watchbell.mail import digest, incident
 from watchbell.mail.crash import render_crash, render_resolved
 from watchbell.mail.differences import MAX_VALUE
 from watchbell.mail.document import Rendered
+from watchbell.mail.drill import DrillFacts, render_drill
 from watchbell.mail.evidence import MAX_CHANGES, MAX_EVENTS, log_lines
 from watchbell.mail.facts import CrashFacts, DigestEntry, DigestFacts, PodFacts
 from watchbell.mail.kinds import words
@@ -32,6 +33,7 @@ _RENDER: Mapping[BuiltinTemplate, tuple[type[Any], Callable[[Any], Rendered]]] =
     BuiltinTemplate.CRASH: (CrashFacts, render_crash),
     BuiltinTemplate.RESOLVED: (CrashFacts, render_resolved),
     BuiltinTemplate.DIGEST: (DigestFacts, digest.render_digest),
+    BuiltinTemplate.DRILL: (DrillFacts, render_drill),
 }
 
 
@@ -65,8 +67,16 @@ def pack(facts: CrashFacts | DigestFacts) -> str | None:
     return packed.decode() if len(packed) <= PACKED_MAX_BYTES else None
 
 
-def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
-    """The mail, or in one sentence why these are no facts. A field that a later version added has its default."""
+def pack_drill(facts: DrillFacts) -> str:
+    """The facts of a drill as JSON; they hold nothing secret and little of anything."""
+    return msgspec.json.encode(_lean(facts)).decode()
+
+
+def unpack(builtin: BuiltinTemplate, packed: str, belated: str = "") -> Rendered | str:
+    """The mail, or in one sentence why these are no facts. A field that a later version added has its default.
+
+    `belated`: one more sentence, for a mail about one incident that stands for earlier ones too.
+    """
     if builtin not in _RENDER:
         return f"is not what the built-in template {builtin} takes: it is made from an AccountRecovery"
     kind, render = _RENDER[builtin]
@@ -74,7 +84,7 @@ def unpack(builtin: BuiltinTemplate, packed: str) -> Rendered | str:
         facts = msgspec.json.decode(packed, type=kind)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         return f"is not what the built-in template {builtin} takes: {error}"
-    return render(facts)
+    return render(replace(facts, belated=belated) if belated and isinstance(facts, CrashFacts) else facts)
 
 
 def _sealed(facts: CrashFacts) -> CrashFacts:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import unescape
 from urllib.parse import unquote
 
@@ -25,6 +26,14 @@ Part = tuple[bytes, bytes]
 """Header lines of a part, and its encoded content."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A whole mail inside of another: its bytes as `message.build` made them, in ASCII, and the name of the file that it is to readers."""
+
+    filename: str
+    payload: bytes
+
+
 class ContentError(Exception):
     """A body that no mail can hold: its field and why. `message` turns it into a value."""
 
@@ -34,8 +43,8 @@ class ContentError(Exception):
         self.message = message
 
 
-def body(text: str, html: str, attachments: Sequence[Attachment], seed: str) -> Part:
-    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments in a multipart/mixed around both; they have been checked.
+def body(text: str, html: str, attachments: Sequence[Attachment], seed: str, enclosed: Sequence[Enclosed] = ()) -> Part:
+    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments and mails in a multipart/mixed around both; they have been checked.
 
     Images that the HTML shows stand beside it in a multipart/related (RFC 2387).
     """
@@ -47,9 +56,9 @@ def body(text: str, html: str, attachments: Sequence[Attachment], seed: str) -> 
         parts.append(_related(page, inline, seed) if inline else page)
     content = parts[0] if len(parts) == 1 else _multipart("alternative", parts, seed)
     beside = [item for item in attachments if not item.is_inline]
-    if not beside:
+    if not beside and not enclosed:
         return content
-    return _multipart("mixed", [content, *(_attached(item) for item in beside)], seed)
+    return _multipart("mixed", [content, *map(_attached, beside), *map(_enclosed, enclosed)], seed)
 
 
 def _check_shown(html: str, names: set[str]) -> None:
@@ -110,6 +119,17 @@ def _attached(attachment: Attachment) -> Part:
     else:
         encoding, content = "base64", _base64(raw)
     return head(attachment, encoding), content
+
+
+def _enclosed(item: Enclosed) -> Part:
+    """As it is: a part of this type may be encoded no further (RFC 2046 §5.2.1)."""
+    if not item.payload.isascii():
+        raise ContentError("enclosed", f"{item.filename} is beyond ASCII, which a part of another mail may not be")
+    lines = (
+        "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n"
+        f'Content-Disposition: attachment;\r\n filename="{item.filename}"\r\n'
+    )
+    return lines.encode("ascii"), item.payload
 
 
 def _encoded(raw: bytes) -> tuple[str, bytes]:

@@ -93,7 +93,7 @@ def render_resolved(facts: CrashFacts) -> Rendered:
         status="Resolved",
         context=names.context,
         title=headline,
-        summary=f"{summary} {_state(kind)} for {lasted(facts)}.{_flapped(facts)}",
+        summary=f"{sentence(facts.belated)} {summary} {_state(kind)} for {lasted(facts)}.{_flapped(facts)}".lstrip(),
         preheader=preheader(names, shown_first),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
@@ -117,7 +117,16 @@ def _summary(facts: CrashFacts, names: Names, worst: KindWords, last_end: str) -
     )
     escalated = f"It was {visible(facts.escalated_from, 20)} before." if facts.escalated_from else ""
     still = f"Reminder: it has gone on for {lasted(facts)}." if facts.is_reminder else ""
-    told = (still, f"{_who(facts, names, worst)} {worst.does}.", last_end, sentence(facts.note), flapping, escalated)
+    belated = sentence(facts.belated)
+    told = (
+        belated,
+        still,
+        f"{_who(facts, names, worst)} {worst.does}.",
+        last_end,
+        sentence(facts.note),
+        flapping,
+        escalated,
+    )
     return " ".join(filter(None, (*told, _hidden(facts, worst))))
 
 

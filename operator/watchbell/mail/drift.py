@@ -101,7 +101,7 @@ def render_back_to_baseline(facts: CrashFacts) -> Rendered:
         status="Resolved",
         context=names.context,
         title=f"{names.workload}: what differed is gone" if is_gone else f"{names.workload} is back to its baseline",
-        summary=f"{sentence_of_it} It had drifted for {lasted(facts)}.",
+        summary=f"{sentence(facts.belated)} {sentence_of_it} It had drifted for {lasted(facts)}.".lstrip(),
         preheader=preheader(names, f"{short} after {lasted(facts)}."),
         blocks=(
             *links(facts.dashboard_url, facts.runbook_url),
@@ -134,7 +134,14 @@ def _summary(facts: CrashFacts, names: Names, found: str) -> str:
         else f"{names.owner_words} is"
     )
     flapping = f"It is flapping, {count(facts.flaps, 'time')} so far." if facts.flaps else ""
-    told = (still, f"{what} not what {_baseline(facts)} says.", found, sentence(facts.note), flapping)
+    told = (
+        sentence(facts.belated),
+        still,
+        f"{what} not what {_baseline(facts)} says.",
+        found,
+        sentence(facts.note),
+        flapping,
+    )
     return " ".join(filter(None, told))
 
 

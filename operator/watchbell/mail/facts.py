@@ -64,6 +64,7 @@ class CrashFacts:
     `note`: one more sentence, such as that a liveness probe killed it. `hidden_pods` of `hidden_owners` workloads are on a lost node and not told
     by alerts of their own. `template_failure`: why the user's template could not be used. `escalated_from`: the severity before this one.
     `more_differences` are not in `differences`; `baseline` is the policy's mode, `capture_revision` its revision, `return_reason` how a drift ended.
+    `belated`: why this mail stands for earlier ones too, known only when it is sent.
     """
 
     cluster: str
@@ -108,6 +109,7 @@ class CrashFacts:
     capture_revision: str = ""
     return_reason: Return = Return.UNKNOWN
     more_differences: int = 0
+    belated: str = ""
 
 
 class DigestReason(StrEnum):

@@ -17,6 +17,7 @@ from enum import StrEnum
 from watchbell.mail import attachment, content, headers
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
 from watchbell.mail.attachment import Attachment
+from watchbell.mail.content import Enclosed
 
 MAX_SUBJECT_CHARACTERS = 998
 MAX_MAILBOXES = 500
@@ -67,6 +68,7 @@ class Draft:
     list_id: str = ""
     extra_headers: tuple[tuple[str, str], ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    enclosed: tuple[Enclosed, ...] = ()
 
 
 class _RefusedError(Exception):
@@ -89,7 +91,7 @@ def build(draft: Draft) -> bytes | MessageProblem:
             lines[name] = _reply_to(name, value) if name.lower() == "reply-to" else headers.unstructured(name, value)
         if flaw := attachment.problem(draft.attachments):
             return MessageProblem(flaw.field, flaw.message)
-        body_type, body = content.body(draft.text, draft.html, draft.attachments, draft.message_id)
+        body_type, body = content.body(draft.text, draft.html, draft.attachments, draft.message_id, draft.enclosed)
     except _RefusedError as refused:
         return refused.problem
     except content.ContentError as error:

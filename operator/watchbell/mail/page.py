@@ -170,7 +170,7 @@ def _block(block: Block) -> str:
         case Changes(title, rows, more):
             return _HEADING % escape(title) + "".join([_change(row) for row in rows]) + _and_more(more)
         case Listing(title, lines, note):
-            return _HEADING % escape(title) + _BOX % _each(_LOG_LINE, lines) + (_NOTE % escape(note) if note else "")
+            return _HEADING % escape(title) + _BOX % _lines(lines) + (_NOTE % escape(note) if note else "")
         case Commands(title, rows):
             return _HEADING % escape(title) + "".join(
                 [_WHY % escape(why) + _BOX % escape(command) for why, command in rows]
@@ -198,6 +198,11 @@ def _spans(spans: tuple[Span, ...], tone: str) -> str:
 
 def _and_more(number: int) -> str:
     return _NOTE % f"and {number} more" if number else ""
+
+
+def _lines(lines: Iterable[str]) -> str:
+    """An empty line has a height too."""
+    return "".join([_LOG_LINE % (escape(line) or "&nbsp;") for line in lines])
 
 
 def _each(template: str, texts: Iterable[str]) -> str:

@@ -57,10 +57,14 @@ _HUNG_UP = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nothing was sent and nothing is known: try again in `after_s` seconds, or (`is_held`) when the connector changes."""
+    """Nothing was sent and nothing is known: try again in `after_s` seconds, or (`is_held`) when the connector changes.
+
+    `is_apart`: never again in one mail with others.
+    """
 
     after_s: float
     is_held: bool = False
+    is_apart: bool = False
 
 
 class Gone:
@@ -99,7 +103,7 @@ class Desk:
 
 @dataclass(slots=True)
 class _Sending:
-    """One transaction, ready or under way: what is to be known if it is cut short."""
+    """One transaction, ready or under way: what is to be known if it is cut short. `others`: entries of the messages that share its mail."""
 
     slot: Slot
     progress: Progress
@@ -109,6 +113,7 @@ class _Sending:
     outlet: Outlet
     entry: Entry
     passed: Pass | None = None
+    others: tuple[Entry, ...] = ()
     entered: asyncio.Task[bool] | None = None
     is_stopped: bool = False
     is_body_out: bool = False
@@ -195,6 +200,11 @@ class Courier:
             return Stopped(self._desk.pause_s * 30)
 
     async def _prepare(self, slot: Slot) -> _Sending | Outcome:
+        seen = await self._read(slot)
+        return await self._compose(slot, *seen) if isinstance(seen, tuple) else seen
+
+    async def _read(self, slot: Slot) -> tuple[Progress, Letter, Rules, dict[str, Any]] | Outcome:
+        """The message as it stands; an outcome where that tells enough."""
         try:
             body = slot.body or await self._fetch(slot)
         except ApiError as error:
@@ -210,7 +220,7 @@ class Courier:
             slot.progress = slot.written = progress_of(slot.note.status, len(letter.recipients), resend_after_s)
         rules = Rules(letter.deadline, letter.on_uncertain, self._desk.schedule)
         over = overdue(slot.progress, rules, self._desk.now())
-        return over or await self._compose(slot, slot.progress, letter, rules, body)
+        return over or (slot.progress, letter, rules, body)
 
     async def _fetch(self, slot: Slot) -> dict[str, Any] | None:
         """The message as it stands. What was finished meanwhile, by whoever, is not sent: the informer may lag, this read does not."""
@@ -371,8 +381,13 @@ class Courier:
         """The entries of this message and of those that follow it, in one write."""
         for one in (sending, *batch.waiting):
             if one.entered is None:
-                entering = self._desk.journal.enter(one.entry)
+                entering = self._stand(one) if one.others else self._desk.journal.enter(one.entry)
                 one.entered = asyncio.get_running_loop().create_task(entering, name="outbox-journal-entry")
+
+    async def _stand(self, sending: _Sending) -> bool:
+        """The entries of all messages of one mail: before its body goes out it stands in the journal which they are."""
+        entering = [self._desk.journal.enter(entry) for entry in (sending.entry, *sending.others)]
+        return all(await asyncio.gather(*entering))
 
     async def _submit(self, lent: Lent, sending: _Sending, batch: _Round) -> SubmitReport | None:
         """One transaction on one session; the journal entry is written meanwhile."""
@@ -388,7 +403,8 @@ class Courier:
             )
         except asyncio.CancelledError:
             if not sending.is_body_out:
-                desk.journal.forget(sending.slot.uid)
+                for entry in (sending.entry, *sending.others):
+                    desk.journal.forget(entry.uid)
             raise
         except Exception:
             log.exception("an attempt broke off", extra=about(message=sending.slot.label))

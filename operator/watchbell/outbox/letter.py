@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from watchbell.api.enums import BuiltinTemplate, Disposition, OnUnavailable, OnUncertain, Priority, Use
+from watchbell.api.enums import BuiltinTemplate, ConnectorKind, Disposition, OnUnavailable, OnUncertain, Priority, Use
 from watchbell.api.message import EmailMessage, MessageAttachment
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.builtin import FACTS, unpack
+from watchbell.mail.content import Enclosed
 from watchbell.mail.dkim import signed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
@@ -26,6 +27,7 @@ from watchbell.outbox.retry import deadline
 
 _INCIDENT = "CollectorIncident"
 _RECOVERY = "AccountRecovery"
+_CONNECTORS = frozenset(ConnectorKind)
 MINTED = frozenset({BuiltinTemplate.PASSWORD_RESET, BuiltinTemplate.RECOVERY_CODES})
 """Templates of mails that may stand nowhere: their text is made when they are sent (`minting`)."""
 
@@ -61,6 +63,7 @@ class Letter:
     template: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     enclosures: tuple[Enclosure, ...] = ()
+    enclosed: tuple[Enclosed, ...] = ()
 
     @property
     def has_sources(self) -> bool:
@@ -203,7 +206,7 @@ def _is_minted(parsed: EmailMessage) -> bool:
 
 
 def _use(parsed: EmailMessage) -> Use:
-    """An alert is what an incident owns, account mail what an AccountRecovery has made; everything else is a user's message.
+    """An alert is what an incident owns, account mail what an AccountRecovery has made, a test what a connector's drill has; else a user's message.
 
     Users may write any owner into a message. As account mail that gains them nothing: such a message goes out only if its AccountRecovery wants it.
     """
@@ -214,6 +217,8 @@ def _use(parsed: EmailMessage) -> Use:
     }
     if _is_minted(parsed):
         return Use.RECOVERY if _RECOVERY in owners else Use.MESSAGE
+    if parsed.spec.template_ref is not None and parsed.spec.template_ref.builtin is BuiltinTemplate.DRILL:
+        return Use.TEST if owners & _CONNECTORS else Use.MESSAGE
     return Use.ALERT if _INCIDENT in owners else Use.MESSAGE
 
 
@@ -257,6 +262,7 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
         list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
         extra_headers=outlet.headers,
         attachments=letter.attachments,
+        enclosed=letter.enclosed,
     )
     built = build(draft)
     if isinstance(built, MessageProblem):

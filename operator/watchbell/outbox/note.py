@@ -12,11 +12,18 @@ import msgspec
 from watchbell.api.conditions import find
 from watchbell.api.enums import ConnectorKind, Priority
 from watchbell.api.message import RecipientState
-from watchbell.api.names import DEFAULT_CONNECTOR
+from watchbell.api.names import ANNOTATION_BATCH, ANNOTATION_INCIDENTS, DEFAULT_CONNECTOR
 from watchbell.api.reasons import Reason
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress, RecipientProgress
 from watchbell.outbox.retry import deadline
+
+
+class Annotations(msgspec.Struct, frozen=True):
+    """Which tellings of which incidents an alert carries (`incident:sequence:transition`), and for whom: `policy/route/number`."""
+
+    incidents: str = msgspec.field(name=ANNOTATION_INCIDENTS, default="")
+    mark: str = msgspec.field(name=ANNOTATION_BATCH, default="")
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -29,6 +36,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    annotations: Annotations | None = None
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -38,14 +46,27 @@ class Reference(msgspec.Struct, frozen=True):
     kind: ConnectorKind = ConnectorKind.SMTP_CONNECTOR
 
 
+class Batch(msgspec.Struct, frozen=True, rename="camel"):
+    """`spec.batch`."""
+
+    key: str
+    max_wait_seconds: int = 300
+    max_messages: int = 20
+
+
 class Spec(msgspec.Struct, frozen=True, rename="camel"):
-    """What decides when and where; `to`, `cc` and `bcc` are not kept."""
+    """What decides when, where and with whom."""
 
     connector_ref: Reference | None = None
     priority: Priority = Priority.NORMAL
     not_before_time: datetime | None = None
     ttl_seconds_after_finished: int | None = None
     active_deadline_seconds: int | None = None
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    reply_to: tuple[str, ...] = ()
+    batch: Batch | None = None
 
 
 class Result(msgspec.Struct, frozen=True, rename="camel"):
@@ -96,6 +117,8 @@ class Note(msgspec.Struct, frozen=True):
         if self.status.next_attempt_time is None:
             return False
         told = find(self.status.conditions, "Succeeded") or {}
+        if told.get("reason") == Reason.BATCHED:
+            return False
         return self.status.attempts == 0 or told.get("reason") not in {None, Reason.RETRYING}
 
     @property

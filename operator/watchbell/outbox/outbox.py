@@ -28,7 +28,7 @@ from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
 from watchbell.outbox.content import PATIENCE_S
 from watchbell.outbox.counts import Counts
-from watchbell.outbox.courier import GONE, MESSAGES, Courier, Desk, Outcome, Stopped
+from watchbell.outbox.courier import GONE, MESSAGES, Desk, Outcome, Stopped
 from watchbell.outbox.entry import Entry, doubtful
 from watchbell.outbox.expiry import AUDIT_S, Expiry
 from watchbell.outbox.flow import Flow
@@ -44,6 +44,7 @@ from watchbell.outbox.queue import QueueState, Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.sharing import SharingCourier
 from watchbell.outbox.sources import Sources
 from watchbell.outbox.verdict import Verdict
 from watchbell.smtp.session import Dialer
@@ -157,7 +158,7 @@ class Outbox:
             sources=Sources(client, words, namespace),
             patience_s=settings.sources_patience_s,
         )
-        self._courier = Courier(self._desk)
+        self._courier = SharingCourier(self._desk)
         self._informers = Informers(
             client, MESSAGES, Note, settings.namespaces, field_selector=UNFINISHED, on_change=self._on_change
         )
@@ -275,6 +276,7 @@ class Outbox:
     async def _inherit(self, entry: Entry) -> None:
         try:
             await settle_inherited(self._desk, entry)
+            self._workset.look_again(entry.uid, self._seconds())
         except (Invalid, msgspec.ValidationError):
             # One object that the schema and we read differently must not keep all the other mail waiting.
             log.exception(
@@ -339,6 +341,8 @@ class Outbox:
         if isinstance(outcome, Blocked):
             self._lines.stand(slot, outcome, self._seconds())
         elif isinstance(outcome, Stopped):
+            if outcome.is_apart:
+                self._workset.part(slot)
             self._workset.put_back(slot, self._seconds() + outcome.after_s, is_held=outcome.is_held)
             self._wake.set()
         elif outcome is GONE:

@@ -16,7 +16,10 @@ from typing import Any
 import msgspec
 
 from watchbell.api.enums import Priority
+from watchbell.api.message import RecipientState
 from watchbell.api.names import DEFAULT_CONNECTOR
+from watchbell.outbox.batching import Group, Waiting, group_of, waiting_of
+from watchbell.outbox.gathering import Going, gather, is_full
 from watchbell.outbox.note import Note
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress
@@ -44,6 +47,7 @@ class Slot:
 
     `kept` is the whole object as JSON (a tenth of the memory), only while it was handed in and not yet read. `progress` is set by the first attempt;
     `written` is what stands of it in the object's status. `promised` is when it was told that its turn is expected.
+    `group`: those that it may share a mail with, and `waiting` how long it waits for them.
     """
 
     note: Note
@@ -63,6 +67,8 @@ class Slot:
     promised: float = 0.0
     ticket: int = 0
     party: "Party | None" = None
+    group: Group | None = None
+    waiting: Waiting | None = None
 
     def learn(self, note: Note) -> None:
         """What the object's status says, before this process has written any."""
@@ -88,6 +94,25 @@ class Slot:
         return max(made_at, earliest.timestamp()) if earliest else made_at
 
     @property
+    def attempts(self) -> int:
+        """Attempts that count, so far."""
+        return self.note.status.attempts if self.progress is None else self.progress.attempts
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no recipient has it, may have it or has refused it: then nobody can tell which mail it was in."""
+        states = [one.result for one in self.note.status.recipient_results]
+        if self.progress is not None:
+            states = [one.state for one in self.progress.recipients]
+        return all(state is RecipientState.PENDING for state in states)
+
+    @property
+    def made(self) -> float:
+        """When its object was made, in seconds since the epoch."""
+        time = self.note.metadata.creation_timestamp
+        return time.timestamp() if time else self.entered
+
+    @property
     def label(self) -> str:
         """For logs: `namespace/name`."""
         return f"{self.namespace}/{self.name}"
@@ -108,6 +133,7 @@ class Party:
     """Messages that one sender took together: they take one of their lane's connections until the last of them is done."""
 
     left: int
+    going: Going = Going.APART
 
 
 @dataclass(slots=True)
@@ -135,7 +161,9 @@ class WorkingSet:
         self._newcomers: list[Slot] = []
         self._waiting: list[tuple[float, int, str]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
+        self._groups: dict[Group, dict[str, Slot]] = {}
         self._tickets = 0
+        self._now = 0.0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -176,8 +204,9 @@ class WorkingSet:
         slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([soon, *times]), now)
         slot.learn(note)
         self._slots[uid] = slot
+        self._join(slot, group_of(note))
         self._keep_body(slot, body)
-        self._schedule(slot, slot.due)
+        self._schedule(slot, now if is_full(slot, self._others(slot), now) else slot.due)
         return True
 
     def _hand_in(self, known: Slot, body: dict[str, Any], now: float) -> bool:
@@ -199,12 +228,13 @@ class WorkingSet:
 
         They share what is ready with the connections that are still free, so that none of these stands idle.
         """
+        self._now = now
         self._promote(now)
         while self._runnable:
             key = next(iter(self._runnable))
             lane = self._lanes[key]
             share = math.ceil(len(lane.ready) / (lane.limit - lane.running))
-            slots = self._pop_party(key, lane, min(most, share))
+            slots = self._pop_party(key, lane, min(most, share), now)
             self._runnable.move_to_end(key)
             if slots:
                 lane.running += 1
@@ -213,15 +243,40 @@ class WorkingSet:
                 return slots
         return ()
 
-    def _pop_party(self, key: ConnectorKey, lane: _Lane, most: int) -> tuple[Slot, ...]:
+    def _pop_party(self, key: ConnectorKey, lane: _Lane, most: int, now: float) -> tuple[Slot, ...]:
         slots: list[Slot] = []
+        going = Going.APART
         while len(slots) < most and self._has_turn(key, lane):
-            slots.append(self._slots[heapq.heappop(lane.ready)[3]])
-        party = Party(len(slots))
+            slot = self._slots[heapq.heappop(lane.ready)[3]]
+            going, company = gather(slot, self._others(slot), now)
+            if going is not Going.APART and slots:
+                self._push(lane, slot)
+                going = Going.APART
+                break
+            slots += company
+            if going is not Going.APART:
+                if slot not in company:
+                    self._push(lane, slot)
+                break
+        party = Party(len(slots), going)
         for slot in slots:
             slot.is_running, slot.is_stirred, slot.party = True, False, party
             self._out.add(slot.uid)
+            self._leave_queues(slot)
         return tuple(slots)
+
+    def _others(self, slot: Slot) -> list[Slot]:
+        """Those of its group that are with no sender."""
+        if slot.group is None:
+            return []
+        return [
+            one for uid, one in self._groups.get(slot.group, {}).items() if uid not in self._out and one is not slot
+        ]
+
+    def part(self, slot: Slot) -> None:
+        """From now on it goes by itself: its mail was refused as a whole, and nobody knows for whose sake."""
+        self._leave_group(slot)
+        slot.message_id = ""
 
     def widen(self, key: ConnectorKey, limit: int) -> None:
         """So many connections a lane may have from now on."""
@@ -299,6 +354,9 @@ class WorkingSet:
         if is_held:
             self._held.setdefault(slot.lane, set()).add(slot.uid)
         self._schedule(slot, due)
+        if is_full(slot, self._others(slot), self._now):
+            # While it was told how long it waits, its batch became full.
+            self._schedule(slot, self._now)
 
     def remove(self, uid: str) -> None:
         """Finished or deleted: it will not come back, even if an old event says so."""
@@ -312,6 +370,7 @@ class WorkingSet:
             return
         slot.is_gone = True
         slot.ticket = 0
+        self._leave_group(slot)
         self._unhold(slot)
         self.drop_body(slot)
         self._tidy(slot.lane)
@@ -323,6 +382,12 @@ class WorkingSet:
             slot.is_gone = True
         else:
             self.remove(uid)
+
+    def look_again(self, uid: str, now: float) -> None:
+        """Something became of the message that this memory does not know: what it is due for says the object."""
+        slot = self._slots.get(uid)
+        if slot is not None and not slot.is_running and uid not in self._out:
+            self._schedule(slot, now)
 
     def get(self, uid: str) -> Slot | None:
         """The slot of an unfinished message."""
@@ -352,6 +417,29 @@ class WorkingSet:
         return len(uids) + len(paused)
 
     # --- inside
+
+    def _join(self, slot: Slot, group: Group | None) -> None:
+        if group is not None:
+            slot.group, slot.waiting = group, waiting_of(slot.note)
+            self._groups.setdefault(group, {})[slot.uid] = slot
+
+    def _leave_group(self, slot: Slot) -> None:
+        group, slot.group, slot.waiting = slot.group, None, None
+        members = self._groups.get(group) if group is not None else None
+        if group is not None and members is not None:
+            members.pop(slot.uid, None)
+            if not members:
+                del self._groups[group]
+
+    def _leave_queues(self, slot: Slot) -> None:
+        """It was taken, though its own time may not have come."""
+        self._unhold(slot)
+        slot.ticket = 0
+
+    @staticmethod
+    def _push(lane: _Lane, slot: Slot) -> None:
+        """Back to where it was popped from."""
+        heapq.heappush(lane.ready, (slot.rank, slot.due, slot.ticket, slot.uid))
 
     def _keep_body(self, slot: Slot, body: dict[str, Any] | None) -> None:
         if body is None or slot.kept:
