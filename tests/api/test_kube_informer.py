@@ -418,3 +418,21 @@ async def test_every_line_of_a_watch_is_a_sign_of_life(control_plane):
             assert client.pulses.silent() == ("configmaps was last heard of 1000 s ago, the limit is 300 s",)
             await make(client, namespace, "news")
             await until(lambda: client.pulses.silent() == ())
+
+
+async def test_what_the_watch_brings_as_new_is_told_whole_and_what_was_listed_is_not(control_plane):
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        await make(client, namespace, "listed")
+        changes, whole = Changes(), []
+        watch = informer(client, namespace, changes, on_added=lambda new, text: whole.append((new, text)))
+        async with running(watch.run()):
+            await asyncio.wait_for(watch.synced.wait(), 30)
+            body = config_map("new", {"a": "b"}, key="value")
+            await client.create(CONFIGMAPS, body, namespace)
+            await client.patch(CONFIGMAPS, "new", {"data": {"key": "other"}}, namespace)
+            await until(lambda: ("changed", "new") in changes.told)
+
+    ((new, text),) = whole
+    assert new.metadata.name == "new"
+    assert json.loads(text)["metadata"]["labels"] == {"a": "b"}
+    assert json.loads(text)["data"] == {"key": "value"}

@@ -8,7 +8,8 @@ import time
 import pytest
 import trustme
 
-from outboxrig import MESSAGES, Outlets, condition, desk, message, outlet, until
+from kuberig import proxied
+from outboxrig import MESSAGES, Desk, Outlets, condition, desk, message, outlet, until
 from smtprig import Authority, mail_server, password, relay
 from watchbell.api.reasons import Reason
 from watchbell.outbox.outlet import ConnectorKey, Unavailable
@@ -285,3 +286,21 @@ async def test_the_hot_path_is_quick_on_a_kept_connection(control_plane, namespa
                 taken.append(arrived[i] - started)
     taken.sort()
     assert taken[12] < 0.05
+
+
+async def test_a_message_that_the_watch_brings_is_read_from_the_api_server_only_if_another_process_may_have_sent_it(
+    control_plane, namespace
+):
+    async with mail_server() as server, proxied(control_plane) as (proxy, client):
+        await client.create(MESSAGES, message("early"), namespace)
+        one = Desk(client, namespace, Outlets(outlet(server.port)))
+        one.start()
+        await until(lambda: len(server.inbox.messages) == 1)
+        await one.send(message("late"), hand_in=False)
+        await until(lambda: len(server.inbox.messages) == 2)
+        read = [request.path.rsplit("/", 1)[1] for request in proxy.requests if request.method == "GET"]
+        await one.kill()
+
+    assert read.count("early") == 1
+    assert read.count("late") == 0
+    assert b"Something happened." in server.inbox.messages[1][2]

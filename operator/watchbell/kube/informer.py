@@ -124,7 +124,8 @@ class Informer(Generic[T]):
     """Watches one kind in one namespace (None = all) under one selector; see the module's text.
 
     `store` holds what is known by (namespace, name); `synced` is set after the first complete list; `failure` is why the picture may be
-    stale right now (None = it is current). `on_change(old, new)` is called in order, on the loop; what it raises is logged.
+    stale right now (None = it is current). `on_change(old, new)` is called in order, on the loop; what it raises is logged. `on_added(new, whole)`
+    is called before it for an object that the watch brings as new, with all of it as JSON: whoever needs the rest soon need not ask for it.
     """
 
     def __init__(  # noqa: PLR0913 - what to watch, whom to tell and three sources of time and chance, all by name
@@ -137,6 +138,7 @@ class Informer(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         on_change: Callable[[T | None, T | None], None],
+        on_added: Callable[[T, bytes], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         pace: Pace = Pace(),
@@ -151,6 +153,7 @@ class Informer(Generic[T]):
         self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._on_change = on_change
+        self._on_added = on_added
         self._clock = clock
         self._chance = chance
         self._pace = pace
@@ -317,8 +320,10 @@ class Informer(Generic[T]):
             return
         if event.type == "DELETED":
             self._drop(_key(item))
-        else:
-            self._put(_key(item), item)
+            return
+        if event.type == "ADDED" and self._on_added is not None and _key(item) not in self.store:
+            self._on_added(item, bytes(event.object))
+        self._put(_key(item), item)
 
     # --- telling
 

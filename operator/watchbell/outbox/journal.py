@@ -46,6 +46,7 @@ class Journal:
         self._current = self._first
         self._opening: asyncio.Task[None] | None = None
         self._may_open_at = 0.0
+        self._began: int | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._pages))
@@ -59,6 +60,14 @@ class Journal:
     def is_failing(self) -> bool:
         """Whether the last write of a page failed."""
         return any(page.is_failing for page in self._pages)
+
+    @property
+    def began(self) -> int | None:
+        """The resourceVersion at which this process had all of it: what was made after that, no other process can have sent. None = not known.
+
+        Resource versions of one API server rise and may be compared as numbers (Kubernetes API concepts, "Resource versions").
+        """
+        return self._began
 
     @property
     def writes(self) -> int:
@@ -103,6 +112,8 @@ class Journal:
                 entries += left
         if len(self._pages) > 1 and not await self._first.write():
             raise Conflict(409, "Conflict", "another process took the outbox journal over in the same moment")
+        version = self._first.version
+        self._began = int(version) if version.isdecimal() else None
         return tuple(entries)
 
     async def _claim(self, number: int) -> tuple[Page, tuple[Entry, ...]] | None:

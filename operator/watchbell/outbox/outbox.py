@@ -160,7 +160,13 @@ class Outbox:
         )
         self._courier = SharingCourier(self._desk)
         self._informers = Informers(
-            client, MESSAGES, Note, settings.namespaces, field_selector=UNFINISHED, on_change=self._on_change
+            client,
+            MESSAGES,
+            Note,
+            settings.namespaces,
+            field_selector=UNFINISHED,
+            on_change=self._on_change,
+            on_added=self._on_added,
         )
 
     # --- what others call
@@ -222,6 +228,14 @@ class Outbox:
 
     def _seconds(self) -> float:
         return self._now().timestamp()
+
+    def _on_added(self, new: Note, whole: bytes) -> None:
+        """A message that was made since this process has the journal: nobody else can have sent it, so it need not be read again."""
+        began, version = self._journal.began, new.metadata.resource_version
+        if began is None or new.status.conditions or not version.isdecimal() or int(version) <= began:
+            return
+        if self._workset.add(new, self._seconds(), whole):
+            self._wake.set()
 
     def _on_change(self, old: Note | None, new: Note | None) -> None:
         """The watch tells of new and of vanished messages; between these the outbox itself is the only one who writes their status."""

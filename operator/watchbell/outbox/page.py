@@ -47,7 +47,7 @@ class Hold:
 
 
 class Page:
-    """The lines of one ConfigMap. `first`: the page that says who holds them all; None for that page itself."""
+    """The lines of one ConfigMap, whose resourceVersion `version` is. `first`: the page that says who holds them all; None for that page itself."""
 
     def __init__(self, client: Client, namespace: str, name: str, hold: Hold, first: "Page | None" = None) -> None:
         self._client = client
@@ -57,7 +57,7 @@ class Page:
         self._first = first
         self._lines: dict[str, str] = {}
         self._strays: dict[str, str] = {}
-        self._version = ""
+        self.version = ""
         self._unsaid: set[str] = set()
         self._flying: set[str] = set()
         self._waiting: list[asyncio.Future[bool]] = []
@@ -109,13 +109,13 @@ class Page:
         return tuple(entries)
 
     def _adopt(self, written: Mapping[str, Any]) -> None:
-        self._version = _version(written)
+        self.version = _version(written)
 
     # --- what is in it
 
     def has_room_for(self, uid: str) -> bool:
         """Whether a line more fits into one object."""
-        return bool(self._version) and (uid in self._lines or self.size_bytes < BYTES_MAX)
+        return bool(self.version) and (uid in self._lines or self.size_bytes < BYTES_MAX)
 
     def tell(self, uid: str, line: str) -> None:
         """The line that stands for this message from the next write on, which comes soon."""
@@ -139,7 +139,7 @@ class Page:
 
     async def stands(self, uid: str) -> bool:
         """True = what was told of this message stands in the cluster, written now if it was not; False = it does not."""
-        if self._hold.is_lost or not self._version:
+        if self._hold.is_lost or not self.version:
             return False
         if uid in self._unsaid:
             return await self.write()
@@ -149,7 +149,7 @@ class Page:
 
     async def write(self) -> bool:
         """Write all that was told so far. True = it stands in the cluster."""
-        if self._hold.is_lost or not self._version:
+        if self._hold.is_lost or not self.version:
             return False
         written = self._joined(self._waiting)
         self._start_writer()
@@ -231,7 +231,7 @@ class Page:
 
     async def _put_object(self) -> bool:
         for _ in range(_WRITES_MAX):
-            body = self._object(self._version)
+            body = self._object(self.version)
             try:
                 self._adopt(await self._client.replace(CONFIGMAPS, body, self._namespace, brief=True))
             except Conflict:

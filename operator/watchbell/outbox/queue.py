@@ -185,7 +185,7 @@ class WorkingSet:
             oldest[state] = min(oldest[state], slot.since)
         return {state: (count, now - oldest[state]) for state, count in counts.items()}
 
-    def add(self, note: Note, now: float, body: dict[str, Any] | None = None) -> bool:
+    def add(self, note: Note, now: float, body: dict[str, Any] | bytes | None = None) -> bool:
         """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back).
 
         A new one that the watch brings, so without `body`, is given `grace_s`: if it was made in this process, its body is about to be handed
@@ -209,7 +209,7 @@ class WorkingSet:
         self._schedule(slot, now if is_full(slot, self._others(slot), now) else slot.due)
         return True
 
-    def _hand_in(self, known: Slot, body: dict[str, Any], now: float) -> bool:
+    def _hand_in(self, known: Slot, body: dict[str, Any] | bytes, now: float) -> bool:
         """The watch was quicker than the answer to the create; True if the message need not wait any longer."""
         if known.is_running or known.progress is not None:
             return False
@@ -441,10 +441,10 @@ class WorkingSet:
         """Back to where it was popped from."""
         heapq.heappush(lane.ready, (slot.rank, slot.due, slot.ticket, slot.uid))
 
-    def _keep_body(self, slot: Slot, body: dict[str, Any] | None) -> None:
+    def _keep_body(self, slot: Slot, body: dict[str, Any] | bytes | None) -> None:
         if body is None or slot.kept:
             return
-        kept = msgspec.json.encode(body)
+        kept = body if isinstance(body, bytes) else msgspec.json.encode(body)
         if self._bodies_bytes + len(kept) <= self._bodies_max_bytes:
             slot.kept = kept
             self._bodies_bytes += len(kept)
