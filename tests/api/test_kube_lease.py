@@ -71,7 +71,7 @@ async def test_a_lost_reply_to_a_renewal_is_no_loss_of_the_lease(control_plane):
     lost = []
     async with stage(control_plane) as (proxy, shaky, _, namespace):
         faults = [LoseReply()]
-        first = elector(shaky, namespace, "first", on_lose=lambda: lost.append(1))
+        first = elector(shaky, namespace, "first", 10.0, on_lose=lambda: lost.append(1))
         async with running(first.run()):
             await asyncio.wait_for(first.wait_leading(), 30)
             proxy.plan = lambda request: faults.pop() if request.method == "PUT" and faults else None
@@ -84,7 +84,7 @@ async def test_a_lost_reply_to_a_renewal_is_no_loss_of_the_lease(control_plane):
 
 async def test_an_annotation_by_somebody_else_is_no_loss_and_is_kept(control_plane):
     async with stage(control_plane) as (_, one, two, namespace):
-        first = elector(one, namespace, "first")
+        first = elector(one, namespace, "first", 10.0)
         async with running(first.run()):
             await asyncio.wait_for(first.wait_leading(), 30)
             await two.patch(LEASES, NAME, {"metadata": {"annotations": {"note": "kept"}}}, namespace)
