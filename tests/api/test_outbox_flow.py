@@ -10,7 +10,7 @@ import pytest
 
 from kuberig import client_of
 from outboxrig import MESSAGES, Desk, Outlets, condition, desk, limited, message, outlet, until
-from smtprig import Scripted, mail_server, password, relay
+from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, password, relay
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, EVENTS
 from watchbell.kube.events import EventRecorder
@@ -351,6 +351,26 @@ async def test_one_mail_finds_out_whether_the_relay_is_back_and_then_all_go(cont
             one.outbox.connector_changed(ConnectorKey("SmtpConnector", namespace, "default"))
             for i in range(6):
                 await one.finished(f"m{i}")
+
+
+async def test_a_probe_that_passed_opens_the_way_before_the_rest_is_over(control_plane, namespace):
+    busy = (b"421 4.3.0 not now\r\n", "close")
+    takes = (GREET, "r", ehlo(), "r", OK, "r", OK, "r", b"354 go\r\n", "data", OK, *BYE)
+    async with Scripted(busy, busy, busy, takes) as server:
+        outlets = Outlets(outlet(relay(server.port), max_connections=1))
+        async with desk(control_plane, namespace, outlets) as one:
+            for i in range(5):
+                await one.send(message(f"m{i}"))
+            await one.status("m4", says("ConnectorNotReady"))
+            assert server.connections == 3
+            one.outbox.connector_proven(ConnectorKey("SmtpConnector", "apps", "another"))
+            await asyncio.sleep(0.2)
+            assert server.connections == 3
+            one.outbox.connector_proven(outlets.answer.key)
+            for i in range(5):
+                await one.finished(f"m{i}")
+            assert one.outbox.open_breakers == 0
+            assert len(server.bodies) == 5
 
 
 async def test_a_refused_login_is_tried_once_for_all_mail_and_a_new_password_at_once(control_plane, namespace):

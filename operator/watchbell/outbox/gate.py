@@ -121,12 +121,13 @@ class Gate:
             circuit.breaker = breakers.trying(circuit.breaker, now)
         return Pass(outlet, key, account, asked, is_trial=answer is Answer.TRY)
 
-    def unused(self, passed: Pass, now: float) -> None:
-        """The mail did not go after all: nothing was said to the relay."""
+    def unused(self, passed: Pass, now: float) -> tuple[ConnectorKey, ...]:
+        """The mail did not go after all: nothing was said to the relay. The lanes that wait for what it was to find out."""
         self.budgets.give_back(passed.grant)
         circuit = self._circuits.get(passed.circuit)
-        if passed.is_trial and circuit is not None:
-            circuit.breaker = breakers.untried(circuit.breaker, now)
+        if not passed.is_trial or circuit is None:
+            return ()
+        return _ajar(circuit, now)
 
     def ended(self, passed: Pass, fault: Fault | None, now: float) -> News:
         """The relay was tried. `fault` is that of the session or transaction; a session that could not be opened has used nothing up."""
@@ -136,11 +137,10 @@ class Gate:
         opened, released = self._move(passed, fault, now)
         return News(opened, released, slowdown)
 
-    def connector_changed(self, key: ConnectorKey, now: float) -> None:
-        """A probe passed, or the spec is new: one mail may try a relay that was left alone because of this connector."""
-        for circuit in self._circuits.values():
-            if key in circuit.told:
-                circuit.breaker = breakers.half_open(circuit.breaker, now)
+    def proven(self, key: ConnectorKey, now: float) -> tuple[ConnectorKey, ...]:
+        """A probe of this connector passed: one mail may try its relay, if that was left alone. The lanes that wait for it."""
+        lanes = [_ajar(circuit, now) for circuit in self._circuits.values() if key in circuit.told]
+        return tuple(lane for row in lanes for lane in row)
 
     # --- inside
 
@@ -202,6 +202,13 @@ class Gate:
         self.paces = {key: pace for key, pace in self.paces.items() if pace.limit_at(now)}
         self.closures = {key: closure for key, closure in self.closures.items() if now < closure.until}
         self._circuits = _living(self._circuits, now)
+
+
+def _ajar(circuit: _Circuit, now: float) -> tuple[ConnectorKey, ...]:
+    circuit.breaker = breakers.half_open(circuit.breaker, now)
+    lanes = tuple(circuit.lanes)
+    circuit.lanes.clear()
+    return lanes
 
 
 def _living(circuits: Mapping[str, _Circuit], now: float) -> dict[str, _Circuit]:
