@@ -141,7 +141,10 @@ class Budgets:
         limit = open_to(rule.limit, is_high=is_high)
         count = recipients if rule.measure is Measure.RECIPIENTS_PER_DAY else 1
         free_at = self._window(rule).free_at(now, limit, count)
-        return None if free_at <= now else Full(free_at, rule, max(1, limit // max(1, count)), rule.measure.span.span_s)
+        if free_at <= now:
+            return None
+        span = rule.measure.span
+        return Full(free_at, rule, max(1, limit // max(1, count)), span.span_s + span.slot_s)
 
     def _count(self, grant: Grant, recipients: int, messages: int) -> None:
         for rule in grant.rules:

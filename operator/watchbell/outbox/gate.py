@@ -15,11 +15,12 @@ from watchbell.outbox.budget import Budgets, Full, Grant, Measure, Rule, rules_o
 from watchbell.outbox.outlet import ConnectorKey, Outlet, Slowdown
 from watchbell.outbox.pace import Pace, slowed
 from watchbell.outbox.retry import Schedule, delay_s
-from watchbell.smtp.model import Fault, RetryClass, StageName
+from watchbell.smtp.model import Fault, Relay, RetryClass, StageName
 
 _AFTER_LOGIN = frozenset({StageName.SENDER, StageName.RECIPIENT, StageName.DATA})
 _SWEEP_S = 600.0
 _STALE_S = 7200.0
+_NAMES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Gate:
         self._schedule = schedule
         self._circuits: dict[str, _Circuit] = {}
         self._swept = 0.0
+        self._names: dict[int, tuple[Relay, str, str]] = {}
         self.budgets = Budgets()
         self.paces: dict[str, Pace] = {}
         self.closures: dict[str, Closure] = {}
@@ -104,7 +106,7 @@ class Gate:
     def admit(self, outlet: Outlet, request: Request, now: float) -> Pass | Blocked:
         """Whether the mail may go now. Blocked takes nothing away from any limit."""
         self._sweep(now)
-        key, account = outlet.relay.circuit, outlet.relay.account
+        key, account = self._names_of(outlet.relay)
         circuit = self._circuits.get(key)
         answer = breakers.ask(circuit.breaker, now) if circuit else Answer.GO
         if circuit is not None and answer is Answer.WAIT:
@@ -143,6 +145,15 @@ class Gate:
         return tuple(lane for row in lanes for lane in row)
 
     # --- inside
+
+    def _names_of(self, relay: Relay) -> tuple[str, str]:
+        """Circuit and account, which cost two hashes: once for each connector and not for each mail."""
+        known = self._names.get(id(relay))
+        if known is None or known[0] is not relay:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
+            known = self._names[id(relay)] = (relay, relay.circuit, relay.account)
+        return known[1:]
 
     def _own_rule(self, account: str, now: float) -> tuple[Rule]:
         """What the provider's complaints have left of the rate. Without any it limits nothing, and counts what one would be halved from."""

@@ -19,7 +19,8 @@ from watchbell.outbox.verdict import waiting
 
 TELL_AFTER_S = 5.0
 """A shorter wait is over before anybody has read of it."""
-WRONG_BY_S = 60.0
+WRONG_BY_S = 90.0
+"""More than one window of a minute, by which an estimate is easily off."""
 WRONG_BY = 0.25
 
 

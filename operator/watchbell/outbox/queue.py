@@ -47,6 +47,7 @@ class Slot:
     is_stirred: bool = False
     is_gone: bool = False
     promised: float = 0.0
+    number: int = 0
     ticket: int = 0
     party: "Party | None" = None
 
@@ -88,7 +89,8 @@ class Party:
 class _Lane:
     limit: int
     running: int = 0
-    ready: list[tuple[int, float, int, str]] = field(default_factory=list)
+    ready: list[tuple[int, float, int, int, str]] = field(default_factory=list)
+    """Rank, time, number of arrival, ticket and uid: who is due at the same time keeps the order in which they came."""
 
 
 class WorkingSet:
@@ -110,6 +112,7 @@ class WorkingSet:
         self._waiting: list[tuple[float, int, str]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._tickets = 0
+        self._arrivals = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -144,6 +147,8 @@ class WorkingSet:
         soon = now if body is not None or note.status.conditions else now + self._grace_s
         slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([soon, *times]), now)
         slot.learn(note)
+        self._arrivals += 1
+        slot.number = self._arrivals
         self._slots[uid] = slot
         self._keep_body(slot, body)
         self._schedule(slot, slot.due)
@@ -185,7 +190,7 @@ class WorkingSet:
     def _pop_party(self, key: ConnectorKey, lane: _Lane, most: int) -> tuple[Slot, ...]:
         slots: list[Slot] = []
         while len(slots) < most and self._has_turn(key, lane):
-            slots.append(self._slots[heapq.heappop(lane.ready)[3]])
+            slots.append(self._slots[heapq.heappop(lane.ready)[4]])
         party = Party(len(slots))
         for slot in slots:
             slot.is_running, slot.is_stirred, slot.party = True, False, party
@@ -220,7 +225,7 @@ class WorkingSet:
         lane = self._lanes.get(key)
         entries = sorted(entry for entry in lane.ready if entry[0] >= rank) if lane else []
         self._newcomers = [slot for slot in self._newcomers if slot.lane != key]
-        return [self._slots[uid] for _, _, ticket, uid in entries if not self._stale(uid, ticket)]
+        return [self._slots[uid] for *_, ticket, uid in entries if not self._stale(uid, ticket)]
 
     def newcomers(self) -> list[tuple[Slot, int]]:
         """Messages that became ready in a lane that pauses, since the last call, and about how many stand before each."""
@@ -343,8 +348,8 @@ class WorkingSet:
             lane = self._lanes.setdefault(slot.lane, _Lane(self._limits.get(slot.lane, self._lane_limit)))
             deadline = slot.note.deadline
             rank = _OVER if deadline is not None and deadline.timestamp() <= now else slot.rank
-            heapq.heappush(lane.ready, (rank, due, ticket, uid))
-            if slot.lane in self._paused and rank != _OVER:
+            heapq.heappush(lane.ready, (rank, due, slot.number, ticket, uid))
+            if slot.lane in self._paused and rank != _OVER and not slot.promised:
                 self._newcomers.append(slot)
             self._mark(slot.lane)
 
@@ -369,7 +374,7 @@ class WorkingSet:
 
     def _has_turn(self, key: ConnectorKey, lane: _Lane) -> bool:
         """Whether the first of the lane's ready messages may go: what waits for nothing goes first, so if it may not, none may."""
-        while lane.ready and self._stale(lane.ready[0][3], lane.ready[0][2]):
+        while lane.ready and self._stale(lane.ready[0][4], lane.ready[0][3]):
             heapq.heappop(lane.ready)
         if not lane.ready:
             return False
