@@ -180,7 +180,7 @@ async def test_the_days_count_survives_kill_9(client, namespace):
         for i in range(3):
             await first.send(message(f"m{i}"))
             await first.finished(f"m{i}")
-        await until(lambda: first.outbox._counts.writes and not first.outbox._gate.budgets.is_due())
+        await until(lambda: first.outbox._counts.writes and not first.outbox._gate.budgets.is_due)
         await first.crash()
         second = Desk(client, namespace, outlets)
         second.start()
@@ -233,7 +233,7 @@ async def test_counting_costs_no_write_a_mail(control_plane, namespace):
                 await one.send(message(f"m{i}"))
             for i in range(120):
                 await one.finished(f"m{i}", 60)
-            await until(lambda: not one.outbox._gate.budgets.is_due())
+            await until(lambda: not one.outbox._gate.budgets.is_due)
             assert 1 <= one.outbox._counts.writes <= 4
             assert "SmtpConnector/apps/main" in await kept(one.client, namespace)
             assert server.inbox.logins[0][2] not in await kept(one.client, namespace)
