@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kuberig import client_of
+from operatorrig import slow_data
 from outboxrig import MESSAGES, Desk, Outlets, condition, desk, limited, message, outlet, until
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, password, relay
 from watchbell.api.reasons import Reason
@@ -63,6 +64,18 @@ async def test_what_is_over_the_limit_waits_without_an_attempt_and_goes_in_the_n
                 assert done["attempts"] == 1
                 assert "nextAttemptTime" not in done
     assert sorted(await subjects(server, 5)) == [f"m{i}" for i in range(5)]
+
+
+async def test_what_a_slow_relay_leaves_of_a_limit_is_used_at_once(control_plane, namespace):
+    async with mail_server() as server:
+        # Longer than a sender keeps what it took for later: that goes back into the queue, and with it what the limit granted.
+        slow_data(server.inbox, 1.3)
+        outlets = Outlets(limited(server.port, messages_per_day=3))
+        async with desk(control_plane, namespace, outlets, connections_each=1) as one:
+            for i in range(5):
+                await one.send(message(f"m{i}"))
+            await until(lambda: len(server.inbox.messages) == 3, 30)
+            await one.status("m4", says("RateLimited"))
 
 
 async def test_what_comes_while_a_connector_waits_is_told_when_its_turn_is_expected(control_plane, namespace):

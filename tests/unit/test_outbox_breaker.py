@@ -205,6 +205,19 @@ def test_a_session_that_could_not_be_opened_uses_up_no_limit():
     assert "limits.messagesPerDay (1) of a is used up" in blocked.message
 
 
+def test_room_that_is_given_back_lets_those_move_who_were_told_that_there_is_none():
+    at, out = gate(), outlet("main", "one", 587, Allowance("a", messages_per_day=2))
+    other = ConnectorKey("SmtpConnector", "apps", "sister")
+    passes = [admit(at, out) for _ in range(2)]
+    assert isinstance(admit(at, out), Blocked)
+    assert isinstance(admit(at, out, lane=other), Blocked)
+    assert set(at.unused(passes[0], NOW)) == {LANE, other}
+    assert isinstance(admit(at, out), Pass)
+    assert isinstance(admit(at, out), Blocked)
+    assert at.ended(passes[1], REFUSED, NOW).released == (LANE,)
+    assert at.unused(admit(at, out), NOW) == ()
+
+
 def test_a_complaint_slows_every_connector_of_the_login_and_no_other():
     at = gate()
     for _ in range(20):

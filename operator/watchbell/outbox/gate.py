@@ -92,6 +92,7 @@ class Gate:
         self._schedule = schedule
         self._circuits: dict[str, _Circuit] = {}
         self._swept = 0.0
+        self._full: dict[tuple[str, Measure], set[ConnectorKey]] = {}
         self._names: dict[int, tuple[Relay, str, str]] = {}
         self.budgets = Budgets()
         self.paces: dict[str, Pace] = {}
@@ -118,26 +119,27 @@ class Gate:
         rules = (*rules_of(outlet.limits.allowances), *self._own_rule(account, now))
         asked = self.budgets.ask(rules, request.recipients, is_high=request.is_high, now=now)
         if isinstance(asked, Full):
+            self._full.setdefault((asked.rule.scope, asked.rule.measure), set()).add(request.lane)
             return _full(asked, outlet, is_slowed=asked.rule.scope == _pace_scope(account))
         if circuit is not None and answer is Answer.TRY:
             circuit.breaker = breakers.trying(circuit.breaker, now)
         return Pass(outlet, key, account, asked, is_trial=answer is Answer.TRY)
 
     def unused(self, passed: Pass, now: float) -> tuple[ConnectorKey, ...]:
-        """The mail did not go after all: nothing was said to the relay. The lanes that wait for what it was to find out."""
-        self.budgets.give_back(passed.grant)
+        """The mail did not go after all: nothing was said to the relay. The lanes that wait for what it has taken or was to find out."""
+        lanes = self._give_back(passed)
         circuit = self._circuits.get(passed.circuit)
         if not passed.is_trial or circuit is None:
-            return ()
-        return _ajar(circuit, now)
+            return lanes
+        return lanes + _ajar(circuit, now)
 
     def ended(self, passed: Pass, fault: Fault | None, now: float) -> News:
         """The relay was tried. `fault` is that of the session or transaction; a session that could not be opened has used nothing up."""
-        if fault is not None and fault.stage not in _AFTER_LOGIN:
-            self.budgets.give_back(passed.grant)
+        is_unused = fault is not None and fault.stage not in _AFTER_LOGIN
+        lanes = self._give_back(passed) if is_unused else ()
         slowdown = self._slow_down(passed, fault, now) if fault is not None else None
         opened, released = self._move(passed, fault, now)
-        return News(opened, released, slowdown)
+        return News(opened, lanes + released, slowdown)
 
     def proven(self, key: ConnectorKey, now: float) -> tuple[ConnectorKey, ...]:
         """A probe of this connector passed: one mail may try its relay, if that was left alone. The lanes that wait for it."""
@@ -154,6 +156,12 @@ class Gate:
                 self._names.clear()
             known = self._names[id(relay)] = (relay, relay.circuit, relay.account)
         return known[1:]
+
+    def _give_back(self, passed: Pass) -> tuple[ConnectorKey, ...]:
+        """There is room again: the lanes that were told that there is none."""
+        self.budgets.give_back(passed.grant)
+        rows = [self._full.pop((rule.scope, rule.measure), ()) for rule in passed.grant.rules]
+        return tuple(lane for row in rows for lane in row)
 
     def _own_rule(self, account: str, now: float) -> tuple[Rule]:
         """What the provider's complaints have left of the rate. Without any it limits nothing, and counts what one would be halved from."""
