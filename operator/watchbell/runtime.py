@@ -149,6 +149,7 @@ class Runtime:
             chance=random.random,
             leading=self._leads.is_set,
             on_ready=self._connector_changed,
+            on_proven=self._connector_proven,
         )
 
     def _build_outbox(self, identity: str) -> Outbox:
@@ -242,6 +243,9 @@ class Runtime:
     def _connector_changed(self, key: ConnectorKey) -> None:
         self.outbox.connector_changed(key)
         self.drills.connector_changed(key)
+
+    def _connector_proven(self, key: ConnectorKey) -> None:
+        self.outbox.connector_proven(key)
 
     def _template_changed(self, namespace: str, name: str) -> None:
         # Templates are built first, since the collectors ask them.

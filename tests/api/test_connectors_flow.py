@@ -56,9 +56,10 @@ async def test_a_relay_that_takes_no_mail_is_not_ready_at_once_and_again_after_a
         assert len(server.inbox.hellos) == hellos
         assert isinstance(await ask(at), Unavailable)
         at.ready.clear()
+        at.proven.clear()
         await at.patch("SmtpConnector", "default", {"metadata": {"annotations": {"watchbell.dev/requested-at": "now"}}})
         await at.until("SmtpConnector", "default", "Ready", "True", "Proven")
-        assert at.ready == [key(namespace)]
+        assert at.ready == at.proven == [key(namespace)]
 
 
 async def test_a_threshold_above_the_breakers_keeps_the_connector_ready(control_plane, namespace):
@@ -80,6 +81,10 @@ async def test_a_login_that_was_refused_while_sending_is_not_tried_again_by_a_pr
         auth = {"secretRef": {"name": "relay"}, "plaintext": "Allow"}
         await ready(at, "default", server.port, auth=auth)
         logins = len(server.inbox.logins)
+        at.ready.clear()
+        # As the outbox does it: the one refusal is both.
+        at.connectors.report(key(namespace), LOGIN_REFUSED)
+        assert at.ready == [key(namespace)]
         await broken(at, fault=LOGIN_REFUSED)
         found = await at.conditions("SmtpConnector", "default")
         assert found["Stalled"][:2] == ("True", "CredentialsRejected")

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kuberig import client_of
+from operatorrig import slow_data
 from outboxrig import MESSAGES, Desk, Outlets, condition, desk, limited, message, outlet, until
-from smtprig import Scripted, mail_server, password, relay
+from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, password, relay
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, EVENTS
 from watchbell.kube.events import EventRecorder
@@ -63,6 +64,18 @@ async def test_what_is_over_the_limit_waits_without_an_attempt_and_goes_in_the_n
                 assert done["attempts"] == 1
                 assert "nextAttemptTime" not in done
     assert sorted(await subjects(server, 5)) == [f"m{i}" for i in range(5)]
+
+
+async def test_what_a_slow_relay_leaves_of_a_limit_is_used_at_once(control_plane, namespace):
+    async with mail_server() as server:
+        # Longer than a sender keeps what it took for later: that goes back into the queue, and with it what the limit granted.
+        slow_data(server.inbox, 1.3)
+        outlets = Outlets(limited(server.port, messages_per_day=3))
+        async with desk(control_plane, namespace, outlets, connections_each=1) as one:
+            for i in range(5):
+                await one.send(message(f"m{i}"))
+            await until(lambda: len(server.inbox.messages) == 3, 30)
+            await one.status("m4", says("RateLimited"))
 
 
 async def test_what_comes_while_a_connector_waits_is_told_when_its_turn_is_expected(control_plane, namespace):
@@ -180,7 +193,7 @@ async def test_the_days_count_survives_kill_9(client, namespace):
         for i in range(3):
             await first.send(message(f"m{i}"))
             await first.finished(f"m{i}")
-        await until(lambda: first.outbox._counts.writes and not first.outbox._gate.budgets.is_due())
+        await until(lambda: first.outbox._counts.writes and not first.outbox._gate.budgets.is_due)
         await first.crash()
         second = Desk(client, namespace, outlets)
         second.start()
@@ -233,7 +246,7 @@ async def test_counting_costs_no_write_a_mail(control_plane, namespace):
                 await one.send(message(f"m{i}"))
             for i in range(120):
                 await one.finished(f"m{i}", 60)
-            await until(lambda: not one.outbox._gate.budgets.is_due())
+            await until(lambda: not one.outbox._gate.budgets.is_due)
             assert 1 <= one.outbox._counts.writes <= 4
             assert "SmtpConnector/apps/main" in await kept(one.client, namespace)
             assert server.inbox.logins[0][2] not in await kept(one.client, namespace)
@@ -351,6 +364,26 @@ async def test_one_mail_finds_out_whether_the_relay_is_back_and_then_all_go(cont
             one.outbox.connector_changed(ConnectorKey("SmtpConnector", namespace, "default"))
             for i in range(6):
                 await one.finished(f"m{i}")
+
+
+async def test_a_probe_that_passed_opens_the_way_before_the_rest_is_over(control_plane, namespace):
+    busy = (b"421 4.3.0 not now\r\n", "close")
+    takes = (GREET, "r", ehlo(), "r", OK, "r", OK, "r", b"354 go\r\n", "data", OK, *BYE)
+    async with Scripted(busy, busy, busy, takes) as server:
+        outlets = Outlets(outlet(relay(server.port), max_connections=1))
+        async with desk(control_plane, namespace, outlets) as one:
+            for i in range(5):
+                await one.send(message(f"m{i}"))
+            await one.status("m4", says("ConnectorNotReady"))
+            assert server.connections == 3
+            one.outbox.connector_proven(ConnectorKey("SmtpConnector", "apps", "another"))
+            await asyncio.sleep(0.2)
+            assert server.connections == 3
+            one.outbox.connector_proven(outlets.answer.key)
+            for i in range(5):
+                await one.finished(f"m{i}")
+            assert one.outbox.open_breakers == 0
+            assert len(server.bodies) == 5
 
 
 async def test_a_refused_login_is_tried_once_for_all_mail_and_a_new_password_at_once(control_plane, namespace):

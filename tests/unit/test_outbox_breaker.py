@@ -20,7 +20,6 @@ from watchbell.outbox.breaker import (
     ask,
     half_open,
     trying,
-    untried,
 )
 from watchbell.outbox.budget import Measure
 from watchbell.outbox.gate import Blocked, Gate, Pass, Request
@@ -81,7 +80,7 @@ def test_an_open_one_waits_then_lets_one_try_and_the_others_wait_for_its_result(
     state = trying(state, NOW + RESTS_S[0])
     assert ask(state, NOW + RESTS_S[0]) is Answer.WAIT
     assert after(state, None, NOW + 40) == CLOSED
-    assert ask(untried(state, NOW + 40), NOW + 40) is Answer.TRY
+    assert ask(half_open(state, NOW + 40), NOW + 40) is Answer.TRY
 
 
 def test_each_try_that_fails_doubles_the_rest_up_to_five_minutes():
@@ -181,16 +180,18 @@ def test_what_was_on_its_way_when_it_opened_does_not_make_it_stay_open_longer():
 def test_a_probe_that_passed_lets_one_mail_try_at_once():
     at = gate()
     fail(at, outlet(), LOGIN)
-    at.connector_changed(ConnectorKey("SmtpConnector", "apps", "other"), NOW + 5)
+    assert at.proven(ConnectorKey("SmtpConnector", "apps", "other"), NOW + 5) == ()
     assert isinstance(admit(at, outlet(), NOW + 5), Blocked)
-    at.connector_changed(outlet().key, NOW + 5)
+    assert at.proven(outlet().key, NOW + 5) == (LANE,)
     assert admit(at, outlet(), NOW + 5).is_trial
 
 
 def test_a_trial_that_was_not_used_leaves_the_trial_to_the_next():
     at = gate()
     fail(at, outlet(), REFUSED, 3)
-    at.unused(admit(at, outlet(), NOW + 30), NOW + 31)
+    passed = admit(at, outlet(), NOW + 30)
+    assert isinstance(admit(at, outlet(), NOW + 31), Blocked)
+    assert at.unused(passed, NOW + 31) == (LANE,)
     assert admit(at, outlet(), NOW + 31).is_trial
 
 
@@ -202,6 +203,19 @@ def test_a_session_that_could_not_be_opened_uses_up_no_limit():
     blocked = admit(at, out)
     assert (blocked.reason, blocked.measure) == (Reason.RATE_LIMITED, Measure.MESSAGES_PER_DAY)
     assert "limits.messagesPerDay (1) of a is used up" in blocked.message
+
+
+def test_room_that_is_given_back_lets_those_move_who_were_told_that_there_is_none():
+    at, out = gate(), outlet("main", "one", 587, Allowance("a", messages_per_day=2))
+    other = ConnectorKey("SmtpConnector", "apps", "sister")
+    passes = [admit(at, out) for _ in range(2)]
+    assert isinstance(admit(at, out), Blocked)
+    assert isinstance(admit(at, out, lane=other), Blocked)
+    assert set(at.unused(passes[0], NOW)) == {LANE, other}
+    assert isinstance(admit(at, out), Pass)
+    assert isinstance(admit(at, out), Blocked)
+    assert at.ended(passes[1], REFUSED, NOW).released == (LANE,)
+    assert at.unused(admit(at, out), NOW) == ()
 
 
 def test_a_complaint_slows_every_connector_of_the_login_and_no_other():

@@ -193,7 +193,7 @@ def test_a_transaction_has_never_more_recipients_than_a_day_holds(most, daily, e
 def test_a_count_is_kept_after_a_half_of_a_hundredth_of_the_limit():
     budgets, rules = Budgets(), rules_of([Allowance("a", messages_per_day=1000)])
     asked = 0
-    while not budgets.is_due():
+    while not budgets.is_due:
         budgets.ask(rules, 1, is_high=False, now=NOW)
         asked += 1
     assert asked == 5
@@ -203,7 +203,7 @@ def test_a_count_is_kept_after_a_half_of_a_hundredth_of_the_limit():
 def test_nothing_is_kept_where_nothing_has_a_limit_by_the_day():
     budgets = Budgets()
     budgets.ask(rules_of([Allowance("a", messages_per_minute=1000)]), 1, is_high=False, now=NOW)
-    assert not budgets.is_due()
+    assert not budgets.is_due
     assert budgets.kept(NOW) == {}
 
 

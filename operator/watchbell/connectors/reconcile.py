@@ -153,6 +153,7 @@ class Connectors:
         )
         if fault.is_permanent:
             record.ready, record.ready_reason, record.ready_message = False, fault.reason, fault.message
+            self._parts.on_ready(key)
         log.info("send failed, connector will be probed", extra=about(connector=str(key), reason=str(fault.reason)))
         self.queue.add(key)
 
@@ -356,6 +357,8 @@ class Connectors:
         if server:
             details["server"] = server
         await self._settle(record, outcome.probed(subject_of(found, assembled), report, record.memory), details)
+        if report.fault is None and probed.level is rhythm.level:
+            self._parts.on_proven(record.key)
         if concerns_children(before, record.memory):
             self._wake_children(record.key)
         return max(1.0, (due - self._parts.now()).total_seconds())

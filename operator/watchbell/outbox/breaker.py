@@ -78,13 +78,8 @@ def trying(breaker: Breaker, now: float) -> Breaker:
     return Breaker(breaker.failures, now + TRIAL_S, breaker.openings, is_trying=True, fault=breaker.fault)
 
 
-def untried(breaker: Breaker, now: float) -> Breaker:
-    """The mail that was to find out did not come to it: the next one may."""
-    return half_open(breaker, now) if breaker.is_trying else breaker
-
-
 def half_open(breaker: Breaker, now: float) -> Breaker:
-    """Something has changed (a probe passed, a spec or Secret is new): one mail may try at once."""
+    """One mail may try at once: a probe passed, or the mail that was to find out did not come to it."""
     return Breaker(breaker.failures, now, breaker.openings, fault=breaker.fault) if breaker.is_open else breaker
 
 
@@ -93,7 +88,7 @@ def after(breaker: Breaker, fault: Fault | None, now: float) -> Breaker:
     if fault is None or (fault.stage in _TRANSACTION and fault.reason not in _SAYS_NOTHING | {Reason.SERVER_BUSY}):
         return CLOSED
     if fault.reason in _SAYS_NOTHING and fault.stage in _TRANSACTION:
-        return untried(breaker, now)
+        return half_open(breaker, now) if breaker.is_trying else breaker
     failures = breaker.failures + 1
     if is_refusal(fault):
         return Breaker(failures, now + REFUSED_S, breaker.openings + 1, fault=fault)

@@ -5,7 +5,7 @@ that it falls under, or against none. A tenth of each limit (none of limits belo
 out when a mass mailing has used up the day.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -84,11 +84,15 @@ def recipients_at_once(most: int, allowances: Iterable[Allowance]) -> int:
 
 
 class Budgets:
-    """The counts of all scopes. `unsaved` says how many were counted under a kept rule since its count was last kept."""
+    """The counts of all scopes.
+
+    `is_due`: some count has used up half of its margin since it was last kept, and so is to be kept now.
+    """
 
     def __init__(self) -> None:
+        self.is_due = False
         self._windows: dict[tuple[str, Measure], Window] = {}
-        self.unsaved: dict[tuple[str, Measure], int] = {}
+        self._unsaved: dict[tuple[str, Measure], int] = {}
         self._limits: dict[tuple[str, Measure], int] = {}
 
     def ask(self, rules: Sequence[Rule], recipients: int, *, is_high: bool, now: float) -> Grant | Full:
@@ -125,9 +129,21 @@ class Budgets:
         """So many may be counted before the count has to be kept again: a hundredth of the limit."""
         return max(1, self._limits.get(key, 0) // 100)
 
-    def is_due(self) -> bool:
-        """Whether any count has used up half of its margin, and so is to be kept now."""
-        return any(2 * count >= self.margin(key) for key, count in self.unsaved.items())
+    @property
+    def is_saved(self) -> bool:
+        """Whether nothing was counted since the counts were last kept."""
+        return not self._unsaved
+
+    def saving(self) -> dict[tuple[str, Measure], int]:
+        """The counts are about to be kept. What was not kept yet, to be given back to `unsaved` should that fail."""
+        unsaved, self._unsaved, self.is_due = self._unsaved, {}, False
+        return unsaved
+
+    def unsaved(self, counts: Mapping[tuple[str, Measure], int]) -> None:
+        """So much more is to be kept."""
+        for key, count in counts.items():
+            total = self._unsaved[key] = max(0, self._unsaved.get(key, 0) + count)
+            self.is_due = self.is_due or 2 * total >= self.margin(key)
 
     def sweep(self, now: float) -> None:
         """Forget scopes of which nothing counts any more."""
@@ -141,7 +157,10 @@ class Budgets:
         limit = open_to(rule.limit, is_high=is_high)
         count = recipients if rule.measure is Measure.RECIPIENTS_PER_DAY else 1
         free_at = self._window(rule).free_at(now, limit, count)
-        return None if free_at <= now else Full(free_at, rule, max(1, limit // max(1, count)), rule.measure.span.span_s)
+        if free_at <= now:
+            return None
+        span = rule.measure.span
+        return Full(free_at, rule, max(1, limit // max(1, count)), span.span_s + span.slot_s)
 
     def _count(self, grant: Grant, recipients: int, messages: int) -> None:
         for rule in grant.rules:
@@ -152,7 +171,7 @@ class Budgets:
             self._window(rule).add(grant.time, count)
             if rule.measure in KEPT:
                 self._limits[key] = rule.limit
-                self.unsaved[key] = max(0, self.unsaved.get(key, 0) + count)
+                self.unsaved({key: count})
 
     def _window(self, rule: Rule) -> Window:
         key = rule.scope, rule.measure

@@ -71,7 +71,7 @@ class Counts:
 
     def keep(self) -> None:
         """Have the counts written if that is due."""
-        is_due = self._gate.is_changed or self._gate.budgets.is_due()
+        is_due = self._gate.is_changed or self._gate.budgets.is_due
         if is_due and self._again is None and (self._writer is None or self._writer.done()):
             self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="outbox-counts")
 
@@ -82,7 +82,7 @@ class Counts:
             self._again = None
         if self._writer is not None:
             await self._writer
-        is_exact = not self._is_ahead and not self._gate.is_changed and not self._gate.budgets.unsaved
+        is_exact = not self._is_ahead and not self._gate.is_changed and self._gate.budgets.is_saved
         if is_lost or is_exact:
             return
         try:
@@ -109,7 +109,7 @@ class Counts:
 
     async def _write_all(self) -> None:
         gate = self._gate
-        while gate.is_changed or gate.budgets.is_due():
+        while gate.is_changed or gate.budgets.is_due:
             try:
                 await self._write(is_ahead=True)
             except ApiError as error:
@@ -123,13 +123,12 @@ class Counts:
 
     async def _write(self, *, is_ahead: bool) -> None:
         gate = self._gate
-        unsaved, gate.budgets.unsaved = gate.budgets.unsaved, {}
+        unsaved = gate.budgets.saving()
         was_changed, gate.is_changed = gate.is_changed, False
         try:
             await self._put(self._text(is_ahead=is_ahead), is_last=not is_ahead)
         except BaseException:
-            for key, count in unsaved.items():
-                gate.budgets.unsaved[key] = gate.budgets.unsaved.get(key, 0) + count
+            gate.budgets.unsaved(unsaved)
             gate.is_changed = gate.is_changed or was_changed
             raise
         self._is_ahead = is_ahead

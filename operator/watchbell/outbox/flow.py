@@ -34,7 +34,7 @@ class Flow:
 
     def unused(self, passed: Pass) -> None:
         """The mail did not go after all."""
-        self.gate.unused(passed, self._seconds())
+        self.release(self.gate.unused(passed, self._seconds()))
 
     def ended(self, passed: Pass, fault: Fault | None) -> None:
         """The relay was tried."""

@@ -15,11 +15,12 @@ from watchbell.outbox.budget import Budgets, Full, Grant, Measure, Rule, rules_o
 from watchbell.outbox.outlet import ConnectorKey, Outlet, Slowdown
 from watchbell.outbox.pace import Pace, slowed
 from watchbell.outbox.retry import Schedule, delay_s
-from watchbell.smtp.model import Fault, RetryClass, StageName
+from watchbell.smtp.model import Fault, Relay, RetryClass, StageName
 
 _AFTER_LOGIN = frozenset({StageName.SENDER, StageName.RECIPIENT, StageName.DATA})
 _SWEEP_S = 600.0
 _STALE_S = 7200.0
+_NAMES_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Gate:
         self._schedule = schedule
         self._circuits: dict[str, _Circuit] = {}
         self._swept = 0.0
+        self._full: dict[tuple[str, Measure], set[ConnectorKey]] = {}
+        self._names: dict[int, tuple[Relay, str, str]] = {}
         self.budgets = Budgets()
         self.paces: dict[str, Pace] = {}
         self.closures: dict[str, Closure] = {}
@@ -104,7 +107,7 @@ class Gate:
     def admit(self, outlet: Outlet, request: Request, now: float) -> Pass | Blocked:
         """Whether the mail may go now. Blocked takes nothing away from any limit."""
         self._sweep(now)
-        key, account = outlet.relay.circuit, outlet.relay.account
+        key, account = self._names_of(outlet.relay)
         circuit = self._circuits.get(key)
         answer = breakers.ask(circuit.breaker, now) if circuit else Answer.GO
         if circuit is not None and answer is Answer.WAIT:
@@ -116,33 +119,49 @@ class Gate:
         rules = (*rules_of(outlet.limits.allowances), *self._own_rule(account, now))
         asked = self.budgets.ask(rules, request.recipients, is_high=request.is_high, now=now)
         if isinstance(asked, Full):
+            self._full.setdefault((asked.rule.scope, asked.rule.measure), set()).add(request.lane)
             return _full(asked, outlet, is_slowed=asked.rule.scope == _pace_scope(account))
         if circuit is not None and answer is Answer.TRY:
             circuit.breaker = breakers.trying(circuit.breaker, now)
         return Pass(outlet, key, account, asked, is_trial=answer is Answer.TRY)
 
-    def unused(self, passed: Pass, now: float) -> None:
-        """The mail did not go after all: nothing was said to the relay."""
-        self.budgets.give_back(passed.grant)
+    def unused(self, passed: Pass, now: float) -> tuple[ConnectorKey, ...]:
+        """The mail did not go after all: nothing was said to the relay. The lanes that wait for what it has taken or was to find out."""
+        lanes = self._give_back(passed)
         circuit = self._circuits.get(passed.circuit)
-        if passed.is_trial and circuit is not None:
-            circuit.breaker = breakers.untried(circuit.breaker, now)
+        if not passed.is_trial or circuit is None:
+            return lanes
+        return lanes + _ajar(circuit, now)
 
     def ended(self, passed: Pass, fault: Fault | None, now: float) -> News:
         """The relay was tried. `fault` is that of the session or transaction; a session that could not be opened has used nothing up."""
-        if fault is not None and fault.stage not in _AFTER_LOGIN:
-            self.budgets.give_back(passed.grant)
+        is_unused = fault is not None and fault.stage not in _AFTER_LOGIN
+        lanes = self._give_back(passed) if is_unused else ()
         slowdown = self._slow_down(passed, fault, now) if fault is not None else None
         opened, released = self._move(passed, fault, now)
-        return News(opened, released, slowdown)
+        return News(opened, lanes + released, slowdown)
 
-    def connector_changed(self, key: ConnectorKey, now: float) -> None:
-        """A probe passed, or the spec is new: one mail may try a relay that was left alone because of this connector."""
-        for circuit in self._circuits.values():
-            if key in circuit.told:
-                circuit.breaker = breakers.half_open(circuit.breaker, now)
+    def proven(self, key: ConnectorKey, now: float) -> tuple[ConnectorKey, ...]:
+        """A probe of this connector passed: one mail may try its relay, if that was left alone. The lanes that wait for it."""
+        lanes = [_ajar(circuit, now) for circuit in self._circuits.values() if key in circuit.told]
+        return tuple(lane for row in lanes for lane in row)
 
     # --- inside
+
+    def _names_of(self, relay: Relay) -> tuple[str, str]:
+        """Circuit and account, which cost two hashes: once for each connector and not for each mail."""
+        known = self._names.get(id(relay))
+        if known is None or known[0] is not relay:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
+            known = self._names[id(relay)] = (relay, relay.circuit, relay.account)
+        return known[1:]
+
+    def _give_back(self, passed: Pass) -> tuple[ConnectorKey, ...]:
+        """There is room again: the lanes that were told that there is none."""
+        self.budgets.give_back(passed.grant)
+        rows = [self._full.pop((rule.scope, rule.measure), ()) for rule in passed.grant.rules]
+        return tuple(lane for row in rows for lane in row)
 
     def _own_rule(self, account: str, now: float) -> tuple[Rule]:
         """What the provider's complaints have left of the rate. Without any it limits nothing, and counts what one would be halved from."""
@@ -202,6 +221,13 @@ class Gate:
         self.paces = {key: pace for key, pace in self.paces.items() if pace.limit_at(now)}
         self.closures = {key: closure for key, closure in self.closures.items() if now < closure.until}
         self._circuits = _living(self._circuits, now)
+
+
+def _ajar(circuit: _Circuit, now: float) -> tuple[ConnectorKey, ...]:
+    circuit.breaker = breakers.half_open(circuit.breaker, now)
+    lanes = tuple(circuit.lanes)
+    circuit.lanes.clear()
+    return lanes
 
 
 def _living(circuits: Mapping[str, _Circuit], now: float) -> dict[str, _Circuit]:

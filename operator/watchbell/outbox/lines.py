@@ -19,7 +19,8 @@ from watchbell.outbox.verdict import waiting
 
 TELL_AFTER_S = 5.0
 """A shorter wait is over before anybody has read of it."""
-WRONG_BY_S = 60.0
+WRONG_BY_S = 90.0
+"""More than one window of a minute, by which an estimate is easily off."""
 WRONG_BY = 0.25
 
 
@@ -70,11 +71,18 @@ class Lines:
     def _tell(self, slot: Slot, blocked: Blocked, place: int, now: float) -> None:
         expected = blocked.until + place // blocked.batch * blocked.span_s
         wrong_by_s = max(WRONG_BY_S, (expected - now) * WRONG_BY)
-        if expected - now < TELL_AFTER_S or expected < slot.promised + wrong_by_s:
+        is_known = expected < slot.promised + wrong_by_s and not self._ends_first(slot, expected)
+        if expected - now < TELL_AFTER_S or is_known:
             return
         slot.promised = expected
         self._workset.take_out(slot)
         self._put(slot, self._settled(slot, blocked, expected))
+
+    @staticmethod
+    def _ends_first(slot: Slot, expected: float) -> bool:
+        """Whether a message that counts on its turn is over before it comes."""
+        deadline = slot.note.deadline
+        return deadline is not None and slot.due < deadline.timestamp() <= expected
 
     def _settled(self, slot: Slot, blocked: Blocked, expected: float) -> Settled:
         status = slot.note.status

@@ -178,9 +178,12 @@ class Outbox:
 
     def connector_changed(self, key: ConnectorKey) -> None:
         """Messages that wait for this connector are looked at again at once."""
-        self._gate.connector_changed(key, self._seconds())
         if self._workset.release(key, self._seconds()):
             self._wake.set()
+
+    def connector_proven(self, key: ConnectorKey) -> None:
+        """A probe of this connector passed: if its relay was left alone, a mail may try it now."""
+        self._resume(self._gate.proven(key, self._seconds()))
 
     @property
     def queue_depth(self) -> int:
@@ -342,9 +345,10 @@ class Outbox:
         self._workset.widen(lane, connections)
 
     def _resume(self, lanes: Iterable[ConnectorKey]) -> None:
-        """Their relay takes mail again."""
-        self._workset.resume(lanes)
-        self._wake.set()
+        """What these lanes waited for is there, or may be."""
+        if lanes := tuple(lanes):
+            self._workset.resume(lanes)
+            self._wake.set()
 
     def _take_in(self, slot: Slot, outcome: Outcome) -> None:
         if isinstance(outcome, Settled):

@@ -65,6 +65,7 @@ class Slot:
     is_stirred: bool = False
     is_gone: bool = False
     promised: float = 0.0
+    number: int = 0
     ticket: int = 0
     party: "Party | None" = None
     group: Group | None = None
@@ -140,7 +141,8 @@ class Party:
 class _Lane:
     limit: int
     running: int = 0
-    ready: list[tuple[int, float, int, str]] = field(default_factory=list)
+    ready: list[tuple[int, float, int, int, str]] = field(default_factory=list)
+    """Rank, time, number of arrival, ticket and uid: who is due at the same time keeps the order in which they came."""
 
 
 class WorkingSet:
@@ -164,6 +166,7 @@ class WorkingSet:
         self._groups: dict[Group, dict[str, Slot]] = {}
         self._tickets = 0
         self._now = 0.0
+        self._arrivals = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -203,6 +206,8 @@ class WorkingSet:
         soon = now if body is not None or note.status.conditions else now + self._grace_s
         slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([soon, *times]), now)
         slot.learn(note)
+        self._arrivals += 1
+        slot.number = self._arrivals
         self._slots[uid] = slot
         self._join(slot, group_of(note))
         self._keep_body(slot, body)
@@ -247,7 +252,7 @@ class WorkingSet:
         slots: list[Slot] = []
         going = Going.APART
         while len(slots) < most and self._has_turn(key, lane):
-            slot = self._slots[heapq.heappop(lane.ready)[3]]
+            slot = self._slots[heapq.heappop(lane.ready)[4]]
             going, company = gather(slot, self._others(slot), now)
             if going is not Going.APART and slots:
                 self._push(lane, slot)
@@ -306,7 +311,7 @@ class WorkingSet:
         lane = self._lanes.get(key)
         entries = sorted(entry for entry in lane.ready if entry[0] >= rank) if lane else []
         self._newcomers = [slot for slot in self._newcomers if slot.lane != key]
-        return [self._slots[uid] for _, _, ticket, uid in entries if not self._stale(uid, ticket)]
+        return [self._slots[uid] for *_, ticket, uid in entries if not self._stale(uid, ticket)]
 
     def newcomers(self) -> list[tuple[Slot, int]]:
         """Messages that became ready in a lane that pauses, since the last call, and about how many stand before each."""
@@ -439,7 +444,7 @@ class WorkingSet:
     @staticmethod
     def _push(lane: _Lane, slot: Slot) -> None:
         """Back to where it was popped from."""
-        heapq.heappush(lane.ready, (slot.rank, slot.due, slot.ticket, slot.uid))
+        heapq.heappush(lane.ready, (slot.rank, slot.due, slot.number, slot.ticket, slot.uid))
 
     def _keep_body(self, slot: Slot, body: dict[str, Any] | bytes | None) -> None:
         if body is None or slot.kept:
@@ -464,8 +469,8 @@ class WorkingSet:
             lane = self._lanes.setdefault(slot.lane, _Lane(self._limits.get(slot.lane, self._lane_limit)))
             deadline = slot.note.deadline
             rank = _OVER if deadline is not None and deadline.timestamp() <= now else slot.rank
-            heapq.heappush(lane.ready, (rank, due, ticket, uid))
-            if slot.lane in self._paused and rank != _OVER:
+            heapq.heappush(lane.ready, (rank, due, slot.number, ticket, uid))
+            if slot.lane in self._paused and rank != _OVER and not slot.promised:
                 self._newcomers.append(slot)
             self._mark(slot.lane)
 
@@ -490,7 +495,7 @@ class WorkingSet:
 
     def _has_turn(self, key: ConnectorKey, lane: _Lane) -> bool:
         """Whether the first of the lane's ready messages may go: what waits for nothing goes first, so if it may not, none may."""
-        while lane.ready and self._stale(lane.ready[0][3], lane.ready[0][2]):
+        while lane.ready and self._stale(lane.ready[0][4], lane.ready[0][3]):
             heapq.heappop(lane.ready)
         if not lane.ready:
             return False

@@ -27,12 +27,13 @@ Row = tuple[int, int]
 class Window:
     """Counts of one thing. Every call takes the time; times may go back a little (NTP), which forgets nothing."""
 
-    __slots__ = ("_slots", "_span", "_total")
+    __slots__ = ("_seen", "_slots", "_span", "_total")
 
     def __init__(self, span: Span, rows: Iterable[Row] = ()) -> None:
         self._span = span
         self._slots: dict[int, int] = {}
         self._total = 0
+        self._seen = -1
         for slot, count in rows:
             self._put(slot, count)
 
@@ -73,6 +74,9 @@ class Window:
     def _forget(self, now: float) -> None:
         """What is over; and what a clock that was wrong has put into the far future counts as of now, or it would never be over."""
         current, last = int(now // self._span.slot_s), int((now + self._span.span_s) // self._span.slot_s)
+        if current == self._seen:
+            return
+        self._seen = current
         for slot in [slot for slot in self._slots if self._end(slot) <= now or slot > last]:
             count = self._slots.pop(slot)
             self._total -= count
