@@ -1,4 +1,3 @@
-
 """Checks of the ground that everything stands on: the API server, its clock, the CRDs, and the rights of whoever looks (pure)."""
 
 from collections.abc import Iterator
