@@ -27,12 +27,13 @@ from watchbell.smtp.providers import PROVIDERS
 from watchbell.smtp.remedies import remedies
 
 PAGES = Path("docs/operations")
-ARTICLES = Path("docs/doctor")
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Path("docs/limits.md")
 MIB = 1024 * 1024
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
+ARTICLES = Path("docs/doctor")
+"""The doctor's, one for each check."""
 
 
 FLAGS = """# Flags of `watchbell run`
@@ -138,11 +139,11 @@ def pages() -> Mapping[Path, str]:
     """All pages by their path."""
     return {
         PAGES / "commands.md": f"{MADE}\n{commands_page(command_line())}",
+        ARTICLES / "README.md": f"{MADE}\n{index()}",
+        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
         PAGES / "flags.md": flags_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
-        ARTICLES / "README.md": f"{MADE}\n{index()}",
-        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
         LIMITS: with_section((ROOT / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),
     }
 

@@ -122,7 +122,7 @@ FAULTS = {
     "a foreign protocol": ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "close"), IN_CLEAR, "NotAnSmtpServer", "Greeting"),
     "a refusing greeting": ((b"554 5.7.1 no\r\n", "close"), IN_CLEAR, "GreetingRejected", "Greeting"),
     "a busy server": ((b"421 4.3.2 later\r\n", "close"), IN_CLEAR, "ServerBusy", "Greeting"),
-    "a reset": (("abort",), IN_CLEAR, "ConnectionReset", "Greeting"),
+    "a reset": ((GREET, "r", "abort"), IN_CLEAR, "ConnectionReset", "Hello"),
     "a refused name": ((GREET, "r", b"550 5.7.1 bad HELO\r\n", *BYE), IN_CLEAR, "EhloRejected", "Hello"),
     "no STARTTLS": ((GREET, "r", ehlo("SIZE 1000"), *BYE), (), "StartTlsNotOffered", "StartTLS"),
     "STARTTLS struck out": ((GREET, "r", ehlo("XXXXXXXA"), *BYE), (), "StartTlsStripped", "StartTLS"),

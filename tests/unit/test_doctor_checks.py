@@ -14,9 +14,10 @@ from watchbell import __version__
 from watchbell.connectors.credentials import SecretView
 from watchbell.doctor.catalog import CHECKS, UnknownCheckError, Wish, chosen, examine, full_id, groups, worst
 from watchbell.doctor.checks_cluster import PLURALS
-from watchbell.doctor.facts import Absence, Denied, Facts, Source
+from watchbell.doctor.facts import Absence, Denied, Facts, Probed, Source
 from watchbell.doctor.model import Severity, Status
 from watchbell.doctor.record import document, junit
+from watchbell.smtp.model import ProbeReport, Relay, ServerFacts, StageName, StageReport, StageResult, TlsFacts
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SECRET = "c4nary-p4ssw0rd!"
@@ -256,10 +257,9 @@ def test_a_check_that_breaks_is_a_finding_and_hides_no_other():
     )
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
+_LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+_JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: _LEAF | st.lists(_JSON, max_size=3) | st.dictionaries(st.text(max_size=8), _JSON, max_size=3)
 )
 
 
@@ -295,7 +295,23 @@ def test_checks_are_chosen_by_id_group_category_tag_and_severity(wish, ids):
 def test_quickly_means_without_mail_servers():
     quick = {check.id for check in chosen(Wish(is_quick=True))}
     left_out = {check.id for check in CHECKS} - quick
-    assert left_out == {check.id for check in CHECKS if check.id.startswith("check.integration.smtp.")}
+    stages = {check.id for check in CHECKS if check.id.startswith("check.integration.smtp.")}
+    assert left_out == stages | {"check.network.revocation"}
+
+
+def test_a_certificate_that_ends_soon_and_an_authority_out_of_reach_are_said():
+    shown = TlsFacts("TLSv1.3", "X", "CN=relay", "CN=ca", at(days=5), "ab")
+    report = ProbeReport((StageReport(StageName.TLS, StageResult.PASSED),), None, ServerFacts(tls=shown))
+    probed = Probed(
+        "relay",
+        Relay("relay.example.com", 587),
+        report,
+        (("http://ocsp.example.com", False), ("http://crl.example.com", True)),
+    )
+    assert statuses("check.integration.smtp.tls", facts(probes=(probed,))) == [
+        ("warn", "the certificate of CN=relay expires on 2026-12-03: it must be renewed before")
+    ]
+    assert [status for status, _ in statuses("check.network.revocation", facts(probes=(probed,)))] == ["info", "pass"]
 
 
 @pytest.mark.parametrize(

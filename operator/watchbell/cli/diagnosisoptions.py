@@ -114,6 +114,11 @@ def add_doctor(verbs: "Verbs") -> None:
     run.add_argument("-A", "--all-namespaces", action="store_true", help="look at all namespaces (default, if you may)")
     _add_choice(run)
     run.add_argument("--quick", action="store_true", help="only what the API server can tell: dial no mail server")
+    run.add_argument(
+        "--from-operator",
+        action="store_true",
+        help="run the checks inside of the operator's pod: with its DNS, its network and its rights (pods/exec)",
+    )
     run.add_argument("--login", action="store_true", help="try logins too; rejected ones count at the server")
     run.add_argument(
         "-f", "--file", action="append", default=[], metavar="FILE",

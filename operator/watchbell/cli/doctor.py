@@ -27,11 +27,14 @@ from watchbell.convert.settings import read_environ
 from watchbell.doctor import files
 from watchbell.doctor.catalog import CHECKS, UnknownCheckError, Wish, chosen, examine, full_id, groups, worst
 from watchbell.doctor.facts import Facts, Source
-from watchbell.doctor.gather import Place, gather, sees_all
+from watchbell.doctor.gather import OPERATOR_LABEL, Place, gather, sees_all
 from watchbell.doctor.model import Check, Finding, Result, Severity, Status
 from watchbell.doctor.probing import dial
 from watchbell.doctor.record import described, document, junit
 from watchbell.doctor.relays import Dialled, relays
+from watchbell.doctor.remote import chosen_pod, results_of
+from watchbell.kube.client import PODS
+from watchbell.kube.execute import run_in_pod
 from watchbell.smtp.model import Relay
 
 USAGE, UNREACHABLE, TIMED_OUT, INTERRUPTED = 2, 4, 124, 130
@@ -96,6 +99,8 @@ def _run(flags: argparse.Namespace, checks: tuple[Check, ...]) -> int:
 
     async def work(cluster: Cluster) -> int:
         async with asyncio.timeout(flags.timeout):
+            if flags.from_operator:
+                return await _from_operator(cluster, flags, checks)
             facts = await _look(cluster, flags)
             return await _finish(flags, checks, facts, cluster.client.access.server)
 
@@ -110,6 +115,43 @@ def _too_slow(flags: argparse.Namespace) -> int:
         f"it took longer than {flags.timeout:g} s; give more with --timeout, or leave the network out with --quick"
     )
     return TIMED_OUT
+
+
+async def _from_operator(cluster: Cluster, flags: argparse.Namespace, checks: tuple[Check, ...]) -> int:
+    """The same program in the operator's pod; its findings are shown here."""
+    home = flags.operator_namespace
+    pods = await cluster.client.list(PODS, home, label_selector=OPERATOR_LABEL)
+    place = chosen_pod(pods)
+    if place is None:
+        raise CommandError(
+            f"no pod of the operator runs in namespace {home}; see: watchbell doctor --check check.operator",
+            UNREACHABLE,
+        )
+    pod, container = place
+    words = [
+        "watchbell",
+        "doctor",
+        "run",
+        "-o",
+        "json",
+        "--fail-on",
+        "never",
+        f"--timeout={flags.timeout}",
+        f"--operator-namespace={home}",
+    ]
+    words += [f"--check={check.id}" for check in checks]
+    words += [f"--namespace={flags.namespace}"] if flags.namespace else []
+    words += ["--login"] if flags.login else []
+    _tell(flags, f"looking from pod {pod} ...")
+    ran = await run_in_pod(cluster.client.access, home, pod, container, words)
+    found = results_of(ran.out, pod) if ran.code == 0 else f"exit code {ran.code}: {ran.err.strip() or ran.out[:200]}"
+    if isinstance(found, str):
+        raise CommandError(f"the doctor in pod {pod} gave no report: {found}", UNREACHABLE)
+    facts = Facts(
+        datetime.now(UTC), Source.CLUSTER, home=home, namespaces=(flags.namespace,) if flags.namespace else ()
+    )
+    _print(flags, found, facts, f"{cluster.client.access.server}, seen from pod {pod}")
+    return _exit_code(flags, found)
 
 
 async def _look(cluster: Cluster, flags: argparse.Namespace) -> Facts:
@@ -215,8 +257,15 @@ async def _finish(
         )
         results = (*results, *skipped)
     _print(flags, results, facts, server)
-    fail_on = _NEVER if flags.fail_on == "never" else Severity(flags.fail_on).rank
-    return 1 if worst(results) >= fail_on else 0
+    return _exit_code(flags, results)
+
+
+def _exit_code(flags: argparse.Namespace, results: tuple[Result, ...]) -> int:
+    return 1 if worst(results) >= _fail_on(flags) else 0
+
+
+def _fail_on(flags: argparse.Namespace) -> int:
+    return _NEVER if flags.fail_on == "never" else Severity(flags.fail_on).rank
 
 
 def _tell(flags: argparse.Namespace, text: str) -> None:
@@ -230,8 +279,7 @@ def _print(flags: argparse.Namespace, results: tuple[Result, ...], facts: Facts,
         case "json" | "yaml":
             _print_data(document(results, facts.now), flags.output)
         case "junit":
-            fail_on = _NEVER if flags.fail_on == "never" else Severity(flags.fail_on).rank
-            print(junit(results, fail_on), end="")
+            print(junit(results, _fail_on(flags)), end="")
         case _:
             _print_text(flags, results, facts, server)
 

@@ -108,7 +108,8 @@ def heading(facts: Facts, server: str) -> str:
     match facts.source:
         case Source.CLUSTER:
             where = f"namespace {facts.namespaces[0]}" if facts.namespaces else "all namespaces"
-            return f"Cluster {server} (Kubernetes {facts.server_version}), {where}, operator in namespace {facts.home}"
+            version = f" (Kubernetes {facts.server_version})" if facts.server_version else ""
+            return f"Cluster {server}{version}, {where}, operator in namespace {facts.home}"
         case Source.FILES:
             count = sum(map(len, facts.objects.values()))
             return f"{count} object(s) in files; no cluster was asked"

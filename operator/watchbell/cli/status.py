@@ -36,7 +36,9 @@ KINDS = {
 }
 CONNECTOR_COLUMNS = ("NAME", "READY", "REASON", "ENDPOINT", "LAST-PROBE", "AGE")
 POLICY_COLUMNS = ("NAME", "READY", "REASON", "PODS", "CRASHING", "DRIFTED", "INCIDENTS", "AGE")
-INCIDENT_COLUMNS = ("NAME", "KIND", "OWNER", "SEVERITY", "TOLD", "AGE")
+INCIDENT_COLUMNS = ("NAME", "KIND", "SEVERITY", "OWNER", "TOLD", "AGE")
+LEAST_COLUMNS = {CONNECTOR_COLUMNS: 4, POLICY_COLUMNS: 4, INCIDENT_COLUMNS: 3}
+"""So many must stay on a narrow terminal; the others are left out from the right, and `-o json` has them."""
 _SEVERITIES = ("Critical", "Warning", "Info")
 Body = Mapping[str, Any]
 
@@ -211,8 +213,8 @@ class Screen:
                 [
                     _name(body),
                     kind_of(body),
-                    f"{body['spec']['owner']['kind']}/{body['spec']['owner']['name']}",
                     severity_of(body),
+                    f"{body['spec']['owner']['kind']}/{body['spec']['owner']['name']}",
                     told(body),
                     self._age(body),
                 ]
@@ -265,29 +267,34 @@ class Screen:
 
 
 def _table(
-    brush: Painter, titles: Sequence[str], rows: Sequence[Sequence[str]], troubles: Sequence[str]
+    brush: Painter, titles: tuple[str, ...], rows: Sequence[Sequence[str]], troubles: Sequence[str]
 ) -> Iterator[str]:
-    """Columns, and below a line what is wrong with it. Where the terminal is too narrow for them each row is told in words instead."""
+    """Columns, as many as fit, and below a line what is wrong with it. Where too few fit each row is told in words instead."""
     cells = [[harmless(cell) or "-" for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    is_narrow = brush.width is not None and sum(widths) + 2 * len(widths) > brush.width
+    shown = _fitting(widths, brush.width)
+    is_narrow = shown < LEAST_COLUMNS[titles]
     if not is_narrow:
-        yield "  " + brush.paint(_columns(titles, widths), "faint")
+        yield "  " + brush.paint(_columns(titles[:shown], widths), "faint")
     for row, trouble in zip(cells, troubles, strict=True):
-        style = "bad" if trouble else ""
+        line = row[0] if is_narrow else _columns(row[:shown], widths)
+        yield "  " + (brush.paint(line, "bad") if trouble else line)
         if is_narrow:
-            told_ = [f"{title} {cell}" for title, cell in zip(titles[1:], row[1:], strict=True)]
-            yield "  " + (brush.paint(row[0], style) if style else row[0])
-            yield from brush.fold(", ".join(told_), "    ")
-        else:
-            line = _columns(row, widths)
-            yield "  " + (brush.paint(line, style) if style else line)
+            words = [f"{title} {cell}" for title, cell in zip(titles[1:], row[1:], strict=True)]
+            yield from brush.fold(", ".join(words), "    ")
         if trouble:
             yield from brush.fold(harmless(trouble), "    ")
 
 
+def _fitting(widths: Sequence[int], width: int | None) -> int:
+    """How many columns fit, from the left; without a terminal all of them."""
+    if width is None:
+        return len(widths)
+    return max((count for count in range(len(widths) + 1) if sum(widths[:count]) + 2 * count <= width), default=0)
+
+
 def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
 
 
 def _trouble(body: Body) -> str:

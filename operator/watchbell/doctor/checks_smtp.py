@@ -5,14 +5,33 @@ Before: `probing` dialled. The reports are those of `smtp.probe`, so a stage fai
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from watchbell.api.enums import StageName, StageResult
 from watchbell.api.reasons import Reason
+from watchbell.api.times import moment
 from watchbell.doctor.facts import Facts, Probed
 from watchbell.doctor.model import Category, Cause, Check, Finding, Judge, Severity, Status, change, high, low, medium
 from watchbell.smtp.model import Relay, StageReport, TlsMode
 
 ROOT = "check.integration.smtp"
+EXPIRES_SOON_DAYS = 21
+
+
+def _revocation(facts: Facts) -> Iterator[Finding]:
+    for probed in facts.probes:
+        for url, is_reached in probed.revocation:
+            where = (("url", url),)
+            if is_reached:
+                yield Finding(
+                    Status.PASS,
+                    "the place that knows of revoked certificates can be reached; watchbell does not ask it",
+                    probed.label,
+                    where,
+                )
+            else:
+                message = "the place that knows of revoked certificates cannot be reached; watchbell does not ask it, so port 80 need not be open"
+                yield Finding(Status.INFO, message, probed.label, where)
 
 
 def _judge(*stages: StageName) -> Judge:
@@ -22,7 +41,7 @@ def _judge(*stages: StageName) -> Judge:
         for probed in facts.probes:
             reports = [stage for stage in probed.report.stages if stage.name in stages]
             if reports:
-                yield _finding(probed, _telling(reports))
+                yield _finding(probed, _telling(reports), facts.now)
 
     return judge
 
@@ -33,7 +52,7 @@ def _telling(reports: list[StageReport]) -> StageReport:
     return (failed or passed or reports)[-1]
 
 
-def _finding(probed: Probed, stage: StageReport) -> Finding:
+def _finding(probed: Probed, stage: StageReport, now: datetime) -> Finding:
     fault = probed.report.fault
     if stage.result is StageResult.SKIPPED:
         why = (
@@ -41,6 +60,8 @@ def _finding(probed: Probed, stage: StageReport) -> Finding:
         )
         return Finding(Status.SKIP, why, probed.label)
     if stage.result is StageResult.PASSED:
+        if stage.name is StageName.TLS and (soon := _ends_soon(probed, now)):
+            return Finding(Status.WARN, soon, probed.label, duration_ms=stage.duration_ms)
         return Finding(Status.PASS, _passed(probed, stage), probed.label, duration_ms=stage.duration_ms)
     evidence = [("endpoint", probed.relay.endpoint), ("reason", str(stage.reason))]
     evidence += [("code", f"{stage.code} {stage.enhanced_code or ''}".strip())] if stage.code else []
@@ -59,6 +80,14 @@ def _finding(probed: Probed, stage: StageReport) -> Finding:
 def _closer(relay: Relay) -> str:
     word = {TlsMode.START_TLS: "starttls", TlsMode.IMPLICIT: "implicit", TlsMode.NONE: "none"}[relay.tls.mode]
     return f"Look closer, with the whole dialogue: watchbell probe {relay.endpoint} --tls {word} --transcript"
+
+
+def _ends_soon(probed: Probed, now: datetime) -> str:
+    tls = probed.report.server.tls
+    end = moment(tls.not_after) if tls else None
+    if tls is None or end is None or end > now + timedelta(days=EXPIRES_SOON_DAYS):
+        return ""
+    return f"the certificate of {tls.subject} expires on {end:%Y-%m-%d}: it must be renewed before"
 
 
 def _why_skipped(stage: StageReport) -> str:
@@ -183,5 +212,19 @@ CHECKS = (
         ("MAIL FROM and RSET, only with --login; nothing is sent.", "A refused sender shows up with the first mail otherwise."),
         (high("The From address is not the login's."), medium("The domain is not verified at the provider.")),
         "Use the login's own address in spec.from.address, or let the provider verify the domain.",
+    ),
+    Check(
+        id="check.network.revocation",
+        title="Whether port 80 matters",
+        category=Category.CONNECTIVITY,
+        severity=Severity.INFO,
+        tags=("network", "tls", "port-80"),
+        looks_at="The OCSP and CRL addresses in the certificates that a server showed, usually on port 80, and whether a TCP connection to them stands.",
+        why="Other programs need port 80 for that beside 587 (the guides of some products ask for both). watchbell asks nobody about revocation.",
+        causes=(high("Outbound port 80 is closed, which is well for watchbell."), low("The authority's server is down.")),
+        remedies=change("Nothing to do for watchbell. Open outbound port 80 if another program on the same machine checks revocation."),
+        judge=_revocation,
+        related=(f"{ROOT}.tls",),
+        is_quick=False,
     ),
 )  # fmt: skip

@@ -36,11 +36,12 @@ class Absence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """One relay that was dialled from here."""
+    """One relay that was dialled from here. `revocation`: where its certificates could be asked about (OCSP, CRL), and whether that answers."""
 
     label: str
     relay: Relay
     report: ProbeReport
+    revocation: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
