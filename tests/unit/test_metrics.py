@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,8 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+import controlplane
 from collectorrig import EPOCH, looping, pod, policy_body, until
 from watchbell import metrics, readings
 from watchbell.api.enums import IncidentKind, Severity
@@ -180,6 +183,18 @@ def test_names_and_units_follow_the_conventions():
             assert family.name.endswith("_seconds")
         assert not re.search(r"_(ms|milliseconds|minutes|count|sum|bucket)$", family.name)
     assert len({family.name for family, _ in families()}) == len(list(families())) > 20
+
+
+def test_promtool_finds_nothing_wrong_with_what_is_served(reading):
+    for value in vars(metrics).values():
+        if isinstance(value, metrics.Reading):
+            sample = (tuple(f"a {label}" for label in value.labels), 1.0)
+            reading(value, lambda sample=sample: (sample,))
+        elif isinstance(value, MetricWrapperBase) and value._labelnames:
+            value.labels(*(f"a {label}" for label in value._labelnames))
+    command = [controlplane.binary("promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=generate_latest(metrics.REGISTRY), capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_the_process_itself_is_measured_and_no_series_says_when_a_counter_began():
