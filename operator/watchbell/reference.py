@@ -39,6 +39,10 @@ pod names or server text. Beside them stand `process_cpu_seconds_total`, `proces
 every Prometheus client has them. What is true now (connectors, messages, incidents) is read at each scrape; a standby judges no connector and has
 no incident, so it shows none.
 
+Alert rules stand in [alerts.yaml](../../charts/watchbell/files/alerts.yaml) with a [runbook](../runbooks/README.md) for each, a Grafana dashboard in
+[dashboard.json](../../charts/watchbell/files/dashboard.json); both work without the chart. Prometheus must keep the labels of the metrics
+(`honorLabels: true`), since `namespace` is that of the connector or policy.
+
 | metric | type | labels | meaning |
 |---|---|---|---|
 """
