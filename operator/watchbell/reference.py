@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures.
+"""Writes the reference pages that are made from code outside of `api`: commands, flags, log keys, metrics, SMTP reasons with their cures.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
@@ -15,6 +15,7 @@ from watchbell import metrics
 from watchbell.api.reasons import Reason
 from watchbell.cli.main import parser as command_line
 from watchbell.cli.manual import commands_page
+from watchbell.logs import KEYS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
@@ -45,6 +46,20 @@ Alert rules stand in [alerts.yaml](../../charts/watchbell/files/alerts.yaml) wit
 
 | metric | type | labels | meaning |
 |---|---|---|---|
+"""
+LOGS = """# Log lines
+
+Written to standard error: one line for each unit of work, JSON (`--log-format json`, the default) or text for people with the same keys.
+`--log-level` counts for watchbell's own lines; of its libraries only warnings and errors are shown. Passwords, tokens, addresses of people and what a
+mail says are never logged. The first four keys are on every line.
+
+```console
+kubectl -n watchbell-system logs deploy/watchbell | grep '"level":"error"'
+kubectl -n watchbell-system logs deploy/watchbell | jq -r 'select(.connector) | [.time, .connector, .reason] | @tsv'
+```
+
+| key | meaning |
+|---|---|
 """
 SMTP = """# SMTP reasons and what to do
 
@@ -96,6 +111,11 @@ def smtp_page() -> str:
     return f"{MADE}\n{SMTP}" + "\n".join(sections)
 
 
+def logs_page() -> str:
+    """Every key of a log line."""
+    return f"{MADE}\n{LOGS}" + "".join(f"| `{key}` | {meaning} |\n" for key, meaning in KEYS.items())
+
+
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
@@ -105,6 +125,7 @@ def pages() -> Mapping[Path, str]:
     return {
         PAGES / "commands.md": f"{MADE}\n{commands_page(command_line())}",
         PAGES / "flags.md": flags_page(),
+        PAGES / "logs.md": logs_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
     }

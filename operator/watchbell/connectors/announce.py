@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from watchbell import metrics
 from watchbell.api.conditions import find
+from watchbell.api.events import Action
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment
@@ -43,17 +44,21 @@ class Announcer:
         )
         if self._is_new(record, reason):
             if fault is None:
-                self._emit(record, "Normal", "ProbeSucceeded", "Probe", "every stage passed")
+                self._emit(record, "Normal", "ProbeSucceeded", Action.PROBE, "every stage passed")
             else:
                 self._emit(
-                    record, "Warning", "ProbeFailed", "Probe", f"{fault.reason} at stage {fault.stage}: {fault.message}"
+                    record,
+                    "Warning",
+                    "ProbeFailed",
+                    Action.PROBE,
+                    f"{fault.reason} at stage {fault.stage}: {fault.message}",
                 )
         self._certificate(record, report, now)
 
     def refused(self, record: Record, refusal: Refusal) -> None:
         """The connector cannot be probed as it stands."""
         if self._is_new(record, refusal.reason):
-            self._emit(record, "Warning", "ProbeFailed", "Probe", f"{refusal.reason}: {refusal.message}")
+            self._emit(record, "Warning", "ProbeFailed", Action.PROBE, f"{refusal.reason}: {refusal.message}")
 
     def _is_new(self, record: Record, reason: Reason) -> bool:
         """Whether this is a transition. What an earlier process told stands in the status."""
@@ -76,7 +81,7 @@ class Announcer:
                 record,
                 "Warning",
                 "CertificateExpiring",
-                "Probe",
+                Action.PROBE,
                 f"the server's certificate ({tls.subject}) expires at {tls.not_after}",
             )
 
@@ -84,14 +89,18 @@ class Announcer:
         """The Secret has a new version."""
         metrics.CREDENTIALS_ROTATED.inc()
         self._emit(
-            record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
+            record,
+            "Normal",
+            "CredentialsRotated",
+            Action.PROBE,
+            "the Secret changed; the connector is being proven with it",
         )
 
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
 
-    def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
+    def _emit(self, record: Record, type_: str, reason: str, action: Action, note: str) -> None:
         key = record.key
         ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
         self._recorder.emit(ref, type_=type_, reason=reason, action=action, note=note)
