@@ -7,7 +7,7 @@ import signal
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from operatorrig import KINDS, until, world
+from operatorrig import KINDS, slow_data, until, world
 from smtprig import CANARY, USER
 from watchbell.api.events import CONTROLLER, EVENTS
 from watchbell.kube import client as kube
@@ -176,3 +176,24 @@ async def test_a_standby_is_alive_and_shows_no_connector_of_the_leader_s(control
             assert figures[("watchbell_leader",)] == 0
             assert not of(figures, "watchbell_connector_ready")
             assert of(await scraped(first), "watchbell_connector_ready")
+
+
+async def test_who_is_asked_to_stop_is_not_ready_any_more_but_alive_while_mail_is_under_way(
+    control_plane, namespace, tmp_path
+):
+    async with world(control_plane, namespace, tmp_path) as at, at.operator() as operator:
+        await operator.ready()
+        await at.connector()
+        await at.has("SmtpConnector", "default", "Ready", "True")
+        thinking = slow_data(at.inbox, 5)
+        await at.make("EmailMessage", "hello", MAIL)
+        await until(thinking, "the relay has the mail")
+        operator.terminate()
+
+        async def is_stopping():
+            return (await operator.get("/readyz", operator.health_port)) == (503, "stopping\n")
+
+        await until(is_stopping, "it says so")
+        assert (await alive(operator))[0] == 200
+        assert await operator.ended() == 0
+        await at.settled(1)
