@@ -14,7 +14,7 @@ TOOLS := PYTHONPATH=hack $(BIN)/python
 COMPILE := hack/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 SOURCES := operator hack tests bench
 # Built before the tests start, so that no test waits minutes for a compiler; at once when they are cached.
-PROGRAMS := etcd kube-apiserver kube-controller-manager kubectl kstatus crd-schema-checker helm helm3 kube-score
+PROGRAMS := etcd kube-apiserver kube-controller-manager kubectl kstatus crd-schema-checker helm helm3 kube-score promtool
 IMAGE ?= watchbell:dev
 BASE_IMAGE ?=
 

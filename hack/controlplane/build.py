@@ -72,7 +72,8 @@ def _command(go: Path, program: Program, target: Path) -> list[str]:
         flags += [f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
     if program.versioned_by.startswith("helm.sh/helm/"):
         flags += [f"-X {program.versioned_by}/internal/version.version={program.version}"]
-    return [str(go), "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(target), program.package]
+    tags = ["-tags", program.tags] if program.tags else []
+    return [str(go), "build", "-trimpath", *tags, "-ldflags", " ".join(flags), "-o", str(target), program.package]
 
 
 def _environment() -> dict[str, str]:

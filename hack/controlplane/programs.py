@@ -18,7 +18,7 @@ GO_MODULES = Path(__file__).resolve().parent.parent / "go"
 class Program:
     """One program: the folder below ``hack/go``, the package to build and the Go module that gives the version.
 
-    ``usual_s`` is what a cold build took on two cores; ``in_envtest`` says that the envtest archive carries it too.
+    ``usual_s`` is what a cold build took on two cores; ``in_envtest`` says that the envtest archive carries it too; ``tags`` are Go build tags.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Program:
     usual_s: int
     in_envtest: bool = False
     from_path: bool = False
+    tags: str = ""
 
     @property
     def module_folder(self) -> Path:
@@ -75,6 +76,15 @@ _ALL = (
         "github.com/openshift/crd-schema-checker/cmd/crd-schema-checker",
         "github.com/openshift/crd-schema-checker",
         73,
+    ),
+    # Without the tag it brings the clients of twenty clouds, to discover what to scrape.
+    Program(
+        "promtool",
+        "promtool",
+        "github.com/prometheus/prometheus/cmd/promtool",
+        "github.com/prometheus/prometheus",
+        200,
+        tags="remove_all_sd",
     ),
 )
 

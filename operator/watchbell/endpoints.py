@@ -6,12 +6,12 @@ Runtime tells what ready and alive mean; nothing here knows why. Both addresses 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, Metric, generate_latest
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST
 
+from watchbell.exposition import text_of
 from watchbell.metrics import REGISTRY
 from watchbell.settings import BindAddress
 
@@ -28,17 +28,6 @@ def no_complaint() -> tuple[str, ...]:
 
 class BindError(OSError):
     """An address that cannot be listened on; the text names the flag."""
-
-
-class _View(Collector):
-    """The metrics of one moment."""
-
-    def __init__(self, families: tuple[Metric, ...]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        """As they were."""
-        return self._families
 
 
 class Endpoints:
@@ -100,6 +89,5 @@ class Endpoints:
     async def _metrics(self, _request: web.Request) -> web.Response:
         self._refresh()
         # What there is is read on the loop, in one piece; writing thousands of lines of it must keep no mail waiting.
-        view = _View(tuple(REGISTRY.collect()))
-        body = await asyncio.to_thread(generate_latest, view)
+        body = await asyncio.to_thread(text_of, tuple(REGISTRY.collect()))
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

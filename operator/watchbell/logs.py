@@ -14,6 +14,39 @@ from watchbell.settings import LogFormat
 
 _FIELDS = "watchbell_fields"
 
+KEYS = {
+    "time": "When, in UTC with milliseconds, as RFC 3339 has it.",
+    "level": "`debug`, `info`, `warning` or `error`.",
+    "logger": "The module of the code.",
+    "msg": "What happened, as a sentence; the same for the same thing, but where it holds the error of somebody else.",
+    "error": "What went wrong: the text of an expected error, the traceback of an unexpected one.",
+    "attempts": "How often the mail was tried so far.",
+    "connector": "The connector, as `kind/namespace/name`.",
+    "generation": "The generation of the object that was looked at.",
+    "ghosts": "How many objects were still in memory that are gone.",
+    "identity": "As whom this replica holds the Lease.",
+    "incident": "The CollectorIncident, as `namespace/name`.",
+    "kind": "The kind of the object or of the incident.",
+    "leader_elect": "Whether this replica runs for the Lease.",
+    "left": "How many mails were under way when the process had to end.",
+    "mails": "How many mails tell it.",
+    "message": "The EmailMessage, as `namespace/name`.",
+    "namespace": "The namespace of what the line is about.",
+    "object": "A Secret or ConfigMap, as `kind namespace/name`; never what is in it.",
+    "part": "The part of the operator.",
+    "pod": "The pod whose log lines were asked for.",
+    "policy": "The CollectorPolicy.",
+    "reason": "The reason, one of [conditions and reasons](../reference/conditions-and-reasons.md).",
+    "result": "The status of the message's condition `Succeeded`: True, False or Unknown.",
+    "selector": "The field selector of a list.",
+    "tellings": "How many tellings a digest holds.",
+    "test": "The SmtpTest.",
+    "transition": "What of an incident was told: Fired, Repeated, Escalated or Resolved.",
+    "version": "The version of watchbell.",
+    "why": "Why tellings went into one digest.",
+}
+"""Every key that a line may have; people's queries stand on them, so a key may be added and never change its meaning."""
+
 
 def about(**fields: object) -> dict[str, object]:
     """What a line is about, as its `extra`; values become JSON."""

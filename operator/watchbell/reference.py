@@ -1,6 +1,6 @@
 """Writes the reference pages that are made from code outside of `api`.
 
-Commands, flags, metrics, SMTP reasons with their cures, the doctor's articles; and the table of known providers in the page about limits.
+Commands, flags, log keys, metrics, SMTP reasons with their cures, the doctor's articles; and the table of known providers in the page about limits.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
@@ -20,6 +20,7 @@ from watchbell.cli.main import parser as command_line
 from watchbell.cli.manual import commands_page
 from watchbell.doctor.article import article, index
 from watchbell.doctor.catalog import CHECKS
+from watchbell.logs import KEYS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
@@ -50,11 +51,29 @@ pod names or server text. Beside them stand `process_cpu_seconds_total`, `proces
 every Prometheus client has them. What is true now (connectors, messages, incidents) is read at each scrape; a standby judges no connector and has
 no incident, so it shows none.
 
+Alert rules stand in [alerts.yaml](../../charts/watchbell/files/alerts.yaml) with a [runbook](../runbooks/README.md) for each, a Grafana dashboard in
+[dashboard.json](../../charts/watchbell/files/dashboard.json); both work without the chart. Prometheus must keep the labels of the metrics
+(`honorLabels: true`), since `namespace` is that of the connector or policy.
+
 | metric | type | labels | meaning |
 |---|---|---|---|
 """
 PROVIDERS_HEAD = """| provider | hosts, and all below them | messages a minute | … a day | recipients a day | … a message | connections | size |
 |---|---|---|---|---|---|---|---|
+"""
+LOGS = """# Log lines
+
+Written to standard error: one line for each unit of work, JSON (`--log-format json`, the default) or text for people with the same keys.
+`--log-level` counts for watchbell's own lines; of its libraries only warnings and errors are shown. Passwords, tokens, addresses of people and what a
+mail says are never logged. The first four keys are on every line.
+
+```console
+kubectl -n watchbell-system logs deploy/watchbell | grep '"level":"error"'
+kubectl -n watchbell-system logs deploy/watchbell | jq -r 'select(.connector) | [.time, .connector, .reason] | @tsv'
+```
+
+| key | meaning |
+|---|---|
 """
 SMTP = """# SMTP reasons and what to do
 
@@ -131,6 +150,11 @@ def with_section(text: str, name: str, content: str) -> str:
     return replaced
 
 
+def logs_page() -> str:
+    """Every key of a log line."""
+    return f"{MADE}\n{LOGS}" + "".join(f"| `{key}` | {meaning} |\n" for key, meaning in KEYS.items())
+
+
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
@@ -142,6 +166,7 @@ def pages() -> Mapping[Path, str]:
         ARTICLES / "README.md": f"{MADE}\n{index()}",
         **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
         PAGES / "flags.md": flags_page(),
+        PAGES / "logs.md": logs_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
         LIMITS: with_section((ROOT / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),

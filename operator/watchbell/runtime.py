@@ -24,7 +24,7 @@ from watchbell.accounts.minter import AccountMinter
 from watchbell.accounts.reconcile import AccountParts, Accounts
 from watchbell.accounts.vault import Vault
 from watchbell.api.enums import ConnectorKind
-from watchbell.api.names import GROUP
+from watchbell.api.events import CONTROLLER
 from watchbell.audit import Audit, Subject
 from watchbell.collectors.reconcile import Collectors, CollectorSettings
 from watchbell.connectors.assemble import Allowances
@@ -97,9 +97,7 @@ class Runtime:
         self._stopping = asyncio.Event()
         self._kopf_stop = asyncio.Event()
         self._elector = self._build_elector(identity)
-        self._recorder = EventRecorder(
-            client, reporting_controller=f"{GROUP}/watchbell", instance=identity, now=utc_now
-        )
+        self._recorder = EventRecorder(client, reporting_controller=CONTROLLER, instance=identity, now=utc_now)
         egress = egress_of(settings)
         self._tokens = TokenSource(TokenEgress(egress), clock=time.monotonic, now=utc_now)
         self._dialer = Dialer(egress, self._tokens, time.monotonic)

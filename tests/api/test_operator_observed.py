@@ -1,13 +1,17 @@
 """The operator as seen from outside: its metrics follow what is there, and /livez tells a process that hangs from one that only waits."""
 
 import asyncio
+import json
 import re
 import signal
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from operatorrig import KINDS, until, world
+from operatorrig import KINDS, slow_data, until, world
 from smtprig import CANARY, USER
+from watchbell.api.events import CONTROLLER, EVENTS
+from watchbell.kube import client as kube
+from watchbell.logs import KEYS
 
 RUN = "from watchbell.cli.main import main; sys.exit(main())"
 STALLED_S = 8
@@ -28,6 +32,14 @@ async def scraped(operator):
 
 async def alive(operator):
     return await operator.get("/livez", operator.health_port)
+
+
+async def events_of(at):
+    """What the operator posted in the namespace of the test, once both objects were spoken of."""
+    listed = await at.client.list(kube.EVENTS, at.namespace)
+    ours = [event for event in listed if event["reportingController"] == CONTROLLER]
+    kinds = {event["regarding"]["kind"] for event in ours}
+    return ours if kinds >= {"SmtpConnector", "CollectorIncident"} else None
 
 
 def of(figures, name, *labels):
@@ -63,6 +75,16 @@ async def test_what_there_is_stands_in_the_metrics_and_goes_with_its_object(cont
         assert set(of(figures, "watchbell_work_failures_total").values()) == {0}
         streams = {key[1] for key in of(figures, "watchbell_stream_age_seconds")}
         assert {"stream=event loop", "stream=emailmessages", "stream=pods", "stream=smtpconnectors"} <= streams
+
+        posted = await until(lambda: events_of(at), "both are told")
+        told = {(kind, one.type, one.reason, one.action) for one in EVENTS for kind in one.kinds}
+        for event in posted:
+            assert (event["regarding"]["kind"], event["type"], event["reason"], event["action"]) in told
+            assert len(event["note"].encode()) <= 1024
+            assert event["reportingInstance"]
+        assert {event["reason"] for event in posted} >= {"ProbeSucceeded", "CrashLoopBackOff"}
+        lines = [json.loads(line) for line in operator.text.splitlines()]
+        assert {key for line in lines for key in line} <= set(KEYS)
 
         await at.client.delete(KINDS["SmtpConnector"], "default", namespace)
         await at.client.delete(KINDS["CollectorPolicy"], "collectors", namespace)
@@ -154,3 +176,24 @@ async def test_a_standby_is_alive_and_shows_no_connector_of_the_leader_s(control
             assert figures[("watchbell_leader",)] == 0
             assert not of(figures, "watchbell_connector_ready")
             assert of(await scraped(first), "watchbell_connector_ready")
+
+
+async def test_who_is_asked_to_stop_is_not_ready_any_more_but_alive_while_mail_is_under_way(
+    control_plane, namespace, tmp_path
+):
+    async with world(control_plane, namespace, tmp_path) as at, at.operator() as operator:
+        await operator.ready()
+        await at.connector()
+        await at.has("SmtpConnector", "default", "Ready", "True")
+        thinking = slow_data(at.inbox, 5)
+        await at.make("EmailMessage", "hello", MAIL)
+        await until(thinking, "the relay has the mail")
+        operator.terminate()
+
+        async def is_stopping():
+            return (await operator.get("/readyz", operator.health_port)) == (503, "stopping\n")
+
+        await until(is_stopping, "it says so")
+        assert (await alive(operator))[0] == 200
+        assert await operator.ended() == 0
+        await at.settled(1)

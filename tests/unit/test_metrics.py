@@ -2,15 +2,22 @@
 
 import asyncio
 import re
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from prometheus_client import generate_latest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
+import controlplane
 from collectorrig import EPOCH, looping, pod, policy_body, until
 from watchbell import metrics, readings
 from watchbell.api.enums import IncidentKind, Severity
@@ -22,6 +29,7 @@ from watchbell.collectors.policies import read_policy
 from watchbell.collectors.rules import CrashRules
 from watchbell.connectors import gauges
 from watchbell.connectors.records import record_of
+from watchbell.exposition import text_of
 from watchbell.kube.errors import ServerError
 from watchbell.kube.workqueue import Backoff, WorkQueue
 from watchbell.readings import dropped
@@ -39,9 +47,14 @@ def record(name="default", namespace="obs", **fields):
     return made
 
 
+def served():
+    """What a scrape gets."""
+    return text_of(metrics.REGISTRY.collect()).decode()
+
+
 def samples(name):
     """(labels → value) of a family as it is served."""
-    text = generate_latest(metrics.REGISTRY).decode()
+    text = served()
     found = (one for family in text_string_to_metric_families(text) for one in family.samples if one.name == name)
     return {tuple(one.labels.values()): one.value for one in found}
 
@@ -92,9 +105,9 @@ def test_the_series_of_an_object_go_with_it(reading):
     reading(metrics.CONNECTOR_READY, lambda: gauges.readiness(records.values()))
     reading(metrics.CONNECTOR_CONDITION, lambda: gauges.conditions(records.values()))
     reading(metrics.CERTIFICATE_EXPIRY, lambda: gauges.expiries(records.values()))
-    assert 'name="two"' in generate_latest(metrics.REGISTRY).decode()
+    assert 'name="two"' in served()
     del records["two"]
-    text = generate_latest(metrics.REGISTRY).decode()
+    text = served()
     assert 'name="one"' in text
     assert 'name="two"' not in text
 
@@ -104,7 +117,7 @@ def test_a_connector_costs_a_series_for_each_condition_and_two_more(reading):
     reading(metrics.CONNECTOR_READY, lambda: gauges.readiness(records))
     reading(metrics.CONNECTOR_CONDITION, lambda: gauges.conditions(records))
     reading(metrics.CERTIFICATE_EXPIRY, lambda: gauges.expiries(records))
-    text = generate_latest(metrics.REGISTRY).decode()
+    text = served()
     assert text.count('name="relay-') == 100 * (len(CONDITIONS) + 2)
 
 
@@ -182,8 +195,20 @@ def test_names_and_units_follow_the_conventions():
     assert len({family.name for family, _ in families()}) == len(list(families())) > 20
 
 
+def test_promtool_finds_nothing_wrong_with_what_is_served(reading):
+    for value in vars(metrics).values():
+        if isinstance(value, metrics.Reading):
+            sample = (tuple(f"a {label}" for label in value.labels), 1.0)
+            reading(value, lambda sample=sample: (sample,))
+        elif isinstance(value, MetricWrapperBase) and value._labelnames:
+            value.labels(*(f"a {label}" for label in value._labelnames))
+    command = [controlplane.binary("promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=text_of(metrics.REGISTRY.collect()), capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
 def test_the_process_itself_is_measured_and_no_series_says_when_a_counter_began():
-    text = generate_latest(metrics.REGISTRY).decode()
+    text = served()
     for name in ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds"):
         assert f"\n{name} " in text
     assert "_created" not in text
@@ -196,3 +221,29 @@ def test_every_reading_is_read_from_the_parts_of_the_runtime(monkeypatch):
     parts = SimpleNamespace(connectors=None, outbox=None, collectors=SimpleNamespace(firing=tuple))
     readings.show(parts, None, None)
     assert [reading for reading in shown if reading.read is None] == []
+
+
+class Families(Collector):
+    def __init__(self, families):
+        self.families = families
+
+    def collect(self):
+        return self.families
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8), st.floats(allow_nan=True)), max_size=5),
+    st.text(max_size=12),
+)
+def test_a_gauge_is_written_as_the_library_writes_it(rows, documentation):
+    family = GaugeMetricFamily("watchbell_anything", documentation, labels=["zone", "area"])
+    for zone, area, value in rows:
+        family.add_metric((zone, area), value)
+    bare = GaugeMetricFamily("watchbell_bare", "It has no labels.", value=1)
+    histogram = HistogramMetricFamily(
+        "watchbell_some_seconds", "It is none.", buckets=[("1.0", 1), ("+Inf", 2)], sum_value=3
+    )
+    families = [family, histogram, bare]
+    registry = CollectorRegistry()
+    registry.register(Families(families))
+    assert sorted(text_of(families).decode().split("\n")) == sorted(generate_latest(registry).decode().split("\n"))

@@ -11,7 +11,8 @@ from aiohttp import web
 
 from watchbell.handlers import registry
 from watchbell.kube.access import Access
-from watchbell.streams import WATCH_SPACING_S, EndlessBackoff, configure, session
+from watchbell.kube.pulse import Pulses
+from watchbell.streams import SILENT_MOST_S, WATCH_SPACING_S, EndlessBackoff, configure, session
 
 
 @asynccontextmanager
@@ -155,6 +156,29 @@ async def test_a_watch_that_is_closed_at_once_is_not_asked_for_in_a_hot_loop():
     assert second - first >= WATCH_SPACING_S * 0.95
     assert lists[-1] - other < WATCH_SPACING_S / 2
     assert other - second < WATCH_SPACING_S / 2
+
+
+async def test_watches_and_the_lists_that_come_before_them_again_are_signs_of_life():
+    now = [0.0]
+    pulses = Pulses(lambda: now[0])
+    async with listening(Heard().answer) as url:
+        made = session(Access(url, None, None, "default"), pulses)
+        client = made.aiohttp_session
+        try:
+            for path in ("version", "apis/watchbell.dev/v1alpha1/smtptests"):
+                async with client.get(f"{url}/{path}") as answer:
+                    await answer.read()
+            assert pulses.ages() == {}, "what is asked once at the start is no stream"
+            async with client.get(f"{url}/apis/watchbell.dev/v1alpha1/smtptests?watch=true") as answer:
+                await answer.read()
+            now[0] = SILENT_MOST_S + 1
+            assert pulses.ages() == {"smtptests": now[0]}
+            assert len(pulses.silent()) == 1
+            async with client.get(f"{url}/apis/watchbell.dev/v1alpha1/smtptests") as answer:
+                await answer.read()
+            assert pulses.silent() == ()
+        finally:
+            await client.close()
 
 
 async def test_every_kind_has_a_handler_that_hands_the_object_over():

@@ -21,6 +21,7 @@ from watchbell.accounts.vault import Vault
 from watchbell.api.account import AccountRecovery
 from watchbell.api.conditions import find
 from watchbell.api.enums import ConditionStatus, RecoveryType
+from watchbell.api.events import Action
 from watchbell.api.meta import parse
 from watchbell.api.names import API_VERSION, LABEL_RECOVERY
 from watchbell.kube.client import Client, custom
@@ -232,7 +233,7 @@ class Accounts:
                 ref,
                 type_="Normal" if is_good else "Warning",
                 reason=str(judged.reason),
-                action="Send",
+                action=Action.SEND,
                 note=judged.message,
             )
         return written

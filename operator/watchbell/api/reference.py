@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from watchbell.api.crd import block_of
+from watchbell.api.events import events_page
 from watchbell.api.kinds import KINDS, Kind
 from watchbell.api.markers import CODE_DEFAULT
 from watchbell.api.names import API_VERSION
@@ -21,7 +22,8 @@ _CONDITIONS_INTRODUCTION = (
 def pages(samples: Mapping[str, str]) -> dict[str, str]:
     """File name → text. `samples` maps the name of each kind's sample to its YAML."""
     made = {f"{kind.singular}.md": _kind_page(kind, samples[kind.sample]) for kind in KINDS}
-    return made | {"conditions-and-reasons.md": _reasons_page(), "README.md": _index()}
+    shared = {"conditions-and-reasons.md": _reasons_page(), "events.md": f"{_NOTE}\n{events_page()}"}
+    return made | shared | {"README.md": _index()}
 
 
 def _index() -> str:
@@ -32,7 +34,7 @@ def _index() -> str:
     ]
     head = ["| kind | short name | scope | what it is |", "|---|---|---|---|"]
     text = f"# Reference\n\nThe kinds of `{API_VERSION}`; `kubectl get watchbell -A` lists them all.\n\n"
-    tail = "\n\nThe words in their status: [conditions and reasons](conditions-and-reasons.md).\n"
+    tail = "\n\nThe words in their status: [conditions and reasons](conditions-and-reasons.md); what is told of them: [Events](events.md).\n"
     return _NOTE + "\n" + text + "\n".join(head + rows) + tail
 
 

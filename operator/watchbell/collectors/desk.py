@@ -12,6 +12,7 @@ from typing import Any
 
 from watchbell import metrics
 from watchbell.api.enums import Transition
+from watchbell.api.events import Action
 from watchbell.api.reasons import Reason
 from watchbell.api.times import stamp
 from watchbell.collectors.casework.caseload import Case
@@ -180,7 +181,7 @@ class Desk:
         # Its name is its own: nothing will be folded anew.
         incident, case.evidence = case.incident, ()
         self.statuses.note(case)
-        self._emit(incident, "Warning", str(incident.kind), "Open", f"{_workload(incident)} is failing.")
+        self._emit(incident, "Warning", str(incident.kind), Action.OPEN, f"{_workload(incident)} is failing.")
         self._around.on_change(case.policy_key)
         log.info("incident opened", extra=about(**_about(incident), kind=incident.kind))
 
@@ -289,7 +290,7 @@ class Desk:
         if incident.resolution is not None:
             self._around.load.end(fingerprint, closed_at(incident, incident.resolution.time))
             reason = incident.resolution.reason
-            self._emit(incident, "Normal", str(reason), "Resolve", f"{_workload(incident)}: {reason.doc}")
+            self._emit(incident, "Normal", str(reason), Action.RESOLVE, f"{_workload(incident)}: {reason.doc}")
             log.info("incident resolved", extra=about(**_about(incident), reason=reason))
         self._around.on_change(case.policy_key)
         for sibling in self._around.load.hidden_by(case):
@@ -308,7 +309,7 @@ class Desk:
         case.incident = settle(case.incident, ())
         await self._close(fingerprint, case, None)
 
-    def _emit(self, incident: Incident, type_: str, reason: str, action: str, note: str) -> None:
+    def _emit(self, incident: Incident, type_: str, reason: str, action: Action, note: str) -> None:
         self._around.recorder.emit(reference(incident), type_=type_, reason=reason, action=action, note=note)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from watchbell import metrics
 from watchbell.api.conditions import find
+from watchbell.api.events import Action
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.api.times import moment, stamp
@@ -44,17 +45,21 @@ class Announcer:
         )
         if self._is_new(record, reason):
             if fault is None:
-                self._emit(record, "Normal", "ProbeSucceeded", "Probe", "every stage passed")
+                self._emit(record, "Normal", "ProbeSucceeded", Action.PROBE, "every stage passed")
             else:
                 self._emit(
-                    record, "Warning", "ProbeFailed", "Probe", f"{fault.reason} at stage {fault.stage}: {fault.message}"
+                    record,
+                    "Warning",
+                    "ProbeFailed",
+                    Action.PROBE,
+                    f"{fault.reason} at stage {fault.stage}: {fault.message}",
                 )
         self._certificate(record, report, now)
 
     def refused(self, record: Record, refusal: Refusal) -> None:
         """The connector cannot be probed as it stands."""
         if self._is_new(record, refusal.reason):
-            self._emit(record, "Warning", "ProbeFailed", "Probe", f"{refusal.reason}: {refusal.message}")
+            self._emit(record, "Warning", "ProbeFailed", Action.PROBE, f"{refusal.reason}: {refusal.message}")
 
     def _is_new(self, record: Record, reason: Reason) -> bool:
         """Whether this is a transition. What an earlier process told stands in the status."""
@@ -77,7 +82,7 @@ class Announcer:
                 record,
                 "Warning",
                 "CertificateExpiring",
-                "Probe",
+                Action.PROBE,
                 f"the server's certificate ({tls.subject}) expires at {tls.not_after}",
             )
 
@@ -85,34 +90,38 @@ class Announcer:
         """The Secret has a new version."""
         metrics.CREDENTIALS_ROTATED.inc()
         self._emit(
-            record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
+            record,
+            "Normal",
+            "CredentialsRotated",
+            Action.PROBE,
+            "the Secret changed; the connector is being proven with it",
         )
 
     def readiness(self, record: Record) -> None:
         """A connector that is ready again needs its fallback no more."""
         fallback = self._standing_in.pop(record.key, None) if record.ready else None
         if fallback is not None:
-            self._emit(record, "Normal", "FallbackEnded", "Send", f"mail no longer goes through {fallback}")
+            self._emit(record, "Normal", "FallbackEnded", Action.SEND, f"mail no longer goes through {fallback}")
 
     def standing_in(self, record: Record, fallback: ConnectorKey) -> None:
         """Mail goes through the fallback; told once until the connector is ready again."""
         if self._standing_in.get(record.key) != fallback:
             self._standing_in[record.key] = fallback
             note = f"mail goes through {fallback}, since this connector is not ready ({record.ready_reason})"
-            self._emit(record, "Warning", "FallbackUsed", "Send", note)
+            self._emit(record, "Warning", "FallbackUsed", Action.SEND, note)
 
     def slowed(self, record: Record, slowdown: Slowdown) -> None:
         """The provider asked to slow down."""
         rate = f"{slowdown.messages_per_minute} messages a minute" if slowdown.messages_per_minute else "no mail"
         note = f"{slowdown.reason}: {slowdown.reason.doc} Sending {rate} for now, as before from {stamp(slowdown.end)}"
-        self._emit(record, "Warning", "SlowedDown", "Send", note)
+        self._emit(record, "Warning", "SlowedDown", Action.SEND, note)
 
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
         self._standing_in.pop(key, None)
 
-    def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
+    def _emit(self, record: Record, type_: str, reason: str, action: Action, note: str) -> None:
         key = record.key
         ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
         self._recorder.emit(ref, type_=type_, reason=reason, action=action, note=note)

@@ -16,6 +16,7 @@ from watchbell import metrics
 from watchbell.api.conditions import find, merge
 from watchbell.api.connector import ConnectorSpec
 from watchbell.api.enums import ConnectorKind
+from watchbell.api.events import Action
 from watchbell.api.names import API_VERSION, LABEL_DRILL
 from watchbell.api.times import moment, stamp
 from watchbell.connectors import drill
@@ -223,7 +224,7 @@ class Drills:
                 _ref(record),
                 type_="Normal" if is_well else "Warning",
                 reason="DrillSucceeded" if is_well else str(condition.reason),
-                action="Drill",
+                action=Action.DRILL,
                 note=condition.message,
             )
 

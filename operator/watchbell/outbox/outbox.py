@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from watchbell import metrics
+from watchbell.api.events import Action
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client
@@ -395,7 +396,7 @@ class Outbox:
             return
         ref = ObjectRef(API_VERSION, "EmailMessage", slot.name, slot.namespace, slot.uid)
         note = f"{verdict.reason}: {verdict.message}"
-        self._recorder.emit(ref, type_="Warning", reason="MailFailed", action="Send", note=note)
+        self._recorder.emit(ref, type_="Warning", reason="MailFailed", action=Action.SEND, note=note)
 
     async def _until_quiet(self) -> None:
         while self._senders.busy or len(self._ledger):
