@@ -251,6 +251,7 @@ def test_an_image_within_the_html_has_a_name_that_can_be_an_identifier(changes: 
 @example("a\r\nBcc: v@example.org", "text/csv", "--=_x--\r\n.\r\n")
 @example("a.csv", 'text/csv"; x="', "=3D=\r\n\rx\n")
 @example("\U0001f4a9" * 30, "application/json", "")
+@example("a.csv", "text/csv", "x" * 500)
 def test_no_name_type_or_text_can_break_a_header_or_leave_its_part(name: str, kind: str, text: str) -> None:
     raw = build(dataclasses.replace(BASE, attachments=(Attachment(name, kind, text),)))
     if isinstance(raw, MessageProblem):

@@ -116,7 +116,9 @@ def _encoded(raw: bytes) -> tuple[str, bytes]:
     """The shorter of quoted-printable (3 bytes for each beyond ASCII) and base64 (4 for 3): both 7-bit, in lines of at most 76."""
     beyond_ascii = len(raw.translate(None, _ASCII))
     if beyond_ascii * 6 <= len(raw):
-        return "quoted-printable", binascii.b2a_qp(raw, istext=True)
+        encoded = binascii.b2a_qp(raw, istext=True)
+        # It breaks lines as the text does, and where the text has no line end, with a bare LF.
+        return "quoted-printable", encoded if b"\n" in raw else encoded.replace(b"=\n", b"=\r\n")
     return "base64", _base64(raw)
 
 
