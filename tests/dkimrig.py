@@ -22,7 +22,7 @@ NAME = f"{SELECTOR}._domainkey.{DOMAIN}"
 
 
 @cache
-def made(kind: str = "rsa") -> Any:
+def made(kind: str) -> Any:
     """A private key; the same at each call."""
     return rsa.generate_private_key(65537, 2048) if kind == "rsa" else Ed25519PrivateKey.generate()
 

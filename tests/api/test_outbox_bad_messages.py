@@ -70,12 +70,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "picture-that-nobody-shows": (
         in_map("png", **PNG, disposition="Inline"),
         "InvalidMessage",
-        "spec.body.html: does not show cid:a.png",
+        "spec.attachments: the HTML does not show cid:a.png",
     ),
     "picture-that-is-not-there": (
         {"body": {"html": '<img src="cid:b.png">'}},
         "InvalidMessage",
-        "spec.body.html: shows cid:b.png, and no attachment",
+        "spec.attachments: the HTML shows cid:b.png, and no attachment",
     ),
     "only-forbidden-domains": ({"to": ["a@denied.example"]}, "RecipientsRefused", "of 1 recipients 1 refused"),
     "too-large": ({"body": {"text": "x\n" * 120_000}}, "MessageTooLarge", "the mail has "),

@@ -58,6 +58,14 @@ def test_the_version_of_a_secrets_file_tells_nothing_of_what_it_holds():
     assert one.version == two.version == "u@7"
 
 
+def test_a_service_accounts_token_is_never_mailed_whatever_its_labels():
+    """Kubernetes fills such a Secret for whoever may make one."""
+    made = body({"watchbell.dev/attachment": "true"}, data={"a": "eA=="}, type="kubernetes.io/service-account-token")
+    found = file_of(made, IN_SECRET, "n")
+    assert isinstance(found, Lack)
+    assert (found.reason, found.ends) == (Reason.SECRET_NOT_OPTED_IN, Ends.AT_ONCE)
+
+
 @pytest.mark.parametrize("value", ["!", "a", "====", "YQ==\n!", "größ"])
 def test_what_is_no_base64_is_told_and_not_guessed(value):
     found = file_of(body(binaryData={"a": value}), IN_MAP, "n")

@@ -126,6 +126,22 @@ def test_an_incidents_message_is_an_alert_with_a_thread_and_a_list():
     assert read(body({"ownerReferences": [{**owner, "apiVersion": "v1"}]})).use is Use.MESSAGE
 
 
+def test_a_picture_that_is_not_there_is_a_flaw_of_a_users_mail_and_keeps_no_alert():
+    """A tenant's template for alerts may show what it likes: the alert goes out."""
+    owner = {
+        "apiVersion": "watchbell.dev/v1alpha1",
+        "kind": "CollectorIncident",
+        "name": "i",
+        "uid": "x",
+        "controller": True,
+    }
+    page = {"body": {"text": "Hi.", "html": '<img src="cid:logo.png">'}}
+    flaw = compose(read(body(**page)), outlet(), "")
+    assert isinstance(flaw, Flaw)
+    assert (flaw.field, flaw.is_of_connector) == ("spec.attachments", False)
+    assert composed(read(body({"ownerReferences": [owner]}, **page)))
+
+
 def batch(letter, due, **limits):
     return batch_of(letter, due, OutletLimits(**limits), composed(letter))
 

@@ -6,7 +6,7 @@ Before: `message` has the headers. After: the bytes below them. Boundaries follo
 import binascii
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import unescape
 from urllib.parse import unquote
@@ -19,7 +19,10 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 _NEWLINE = re.compile(r"\r\n?|\n")
 _NEWLINE_BYTES = re.compile(rb"\r\n?|\n")
 _ASCII = bytes(range(128))
-_SHOWN = re.compile(r"""(?:\b(?:src|background)\s*=\s*["']?|\burl\(\s*["']?)cid:([^"'\s>)]+)""", re.IGNORECASE)
+# None of these goes back: a hostile page costs no more than its length.
+_TAG = re.compile(r"<[a-z][^<>]*+", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""(?<![^\s"'/])([^\s"'=<>/]++)\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"'>]++)""")
+_IN_STYLE = re.compile(r"url\(\s*+[\"']?(cid:[^\"'\s)]++)", re.IGNORECASE)
 _LINE = 76
 
 Part = tuple[bytes, bytes]
@@ -48,32 +51,42 @@ def body(text: str, html: str, attachments: Sequence[Attachment], seed: str, enc
 
     Images that the HTML shows stand beside it in a multipart/related (RFC 2387).
     """
-    inline = [item for item in attachments if item.is_inline]
-    _check_shown(html, {item.filename for item in inline})
+    inline = [item for item in attachments if item.is_inline and html]
     parts = [_text_part("plain", text)] if text or not html else []
     if html:
         page = _text_part("html", html)
         parts.append(_related(page, inline, seed) if inline else page)
     content = parts[0] if len(parts) == 1 else _multipart("alternative", parts, seed)
-    beside = [item for item in attachments if not item.is_inline]
+    beside = [item for item in attachments if item not in inline]
     if not beside and not enclosed:
         return content
     return _multipart("mixed", [content, *map(_attached, beside), *map(_enclosed, enclosed)], seed)
 
 
-def _check_shown(html: str, names: set[str]) -> None:
-    """A picture that nothing shows, or that is not there, is a mistake that the recipient would see first."""
-    shown = {unquote(unescape(found)) for found in _SHOWN.findall(html)}
-    if missing := sorted(shown - names):
-        raise ContentError(
-            "html", f"shows cid:{visible(missing[0], 80)}, and no attachment with disposition Inline has this filename"
-        )
-    if unseen := sorted(names - shown):
-        raise ContentError("html", f"does not show cid:{unseen[0]}, which is attached with disposition Inline")
+def _shown(html: str) -> Iterator[str]:
+    """The pictures of attributes. Not what is only written in the text: a log line may say anything and must not keep an alert from going out."""
+    for tag in _TAG.finditer(html):
+        for name, quoted in _ATTRIBUTE.findall(tag[0]):
+            value = unescape(quoted.strip("\"'"))
+            urls = _IN_STYLE.findall(value) if name.lower() == "style" else [value.strip()]
+            is_picture = name.lower() in {"src", "background", "style"}
+            yield from (unquote(url[4:]) for url in urls if is_picture and url[:4].lower() == "cid:")
 
 
 def _related(page: Part, images: Sequence[Attachment], seed: str) -> Part:
     return _multipart("related", [page, *(_attached(item) for item in images)], seed, '; type="text/html"')
+
+
+def picture_problem(html: str, attachments: Sequence[Attachment]) -> str | None:
+    """A picture that nothing shows, or that is not there: a mistake that the recipient would see first. Not asked for alerts, which go out anyway."""
+    names = {item.filename for item in attachments if item.is_inline}
+    shown = set(_shown(html)) if "cid:" in html.lower() else set()
+    if missing := sorted(shown - names):
+        return (
+            f"the HTML shows cid:{visible(missing[0], 80)}, and no attachment with disposition Inline has this filename"
+        )
+    unseen = sorted(one for one in names - shown if f"cid:{one}" not in html)
+    return f"the HTML does not show cid:{unseen[0]}, which is attached with disposition Inline" if unseen else None
 
 
 def header_names(head_lines: bytes) -> tuple[str, ...]:
@@ -136,7 +149,9 @@ def _encoded(raw: bytes) -> tuple[str, bytes]:
     """The shorter of quoted-printable (3 bytes for each beyond ASCII) and base64 (4 for 3): both 7-bit, in lines of at most 76."""
     beyond_ascii = len(raw.translate(None, _ASCII))
     if beyond_ascii * 6 <= len(raw):
-        return "quoted-printable", binascii.b2a_qp(raw, istext=True)
+        encoded = binascii.b2a_qp(raw, istext=True)
+        # It breaks lines as the text does, and where the text has no line end, with a bare LF.
+        return "quoted-printable", encoded if b"\n" in raw else encoded.replace(b"=\n", b"=\r\n")
     return "base64", _base64(raw)
 
 

@@ -17,7 +17,7 @@ from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.builtin import FACTS, unpack
-from watchbell.mail.content import Enclosed
+from watchbell.mail.content import Enclosed, picture_problem
 from watchbell.mail.dkim import signed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
@@ -246,6 +246,8 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
     mail_from = wire_address(outlet.sender.address)
     if isinstance(mail_from, AddressProblem):
         return Flaw("spec.from.address", mail_from.message, is_of_connector=True)
+    if letter.use is Use.MESSAGE and (told := picture_problem(letter.html, letter.attachments)):
+        return Flaw("spec.attachments", told)
     identifier = known_message_id or message_id((letter.uid,), mail_from.domain)
     draft = Draft(
         sender=outlet.sender,
