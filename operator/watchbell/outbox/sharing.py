@@ -7,6 +7,7 @@ left is in doubt for all of them alike, and they find each other again by their 
 If the server refuses the mail as a whole, nobody knows for whose sake: then each goes by itself, and only the one that is to blame fails.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,7 +64,9 @@ class SharingCourier(Courier):
             told.add(slot.uid)
             done(slot, outcome)
 
-        ready = [made for slot in slots if (made := await self._member(slot, tell)) is not None]
+        # Their texts were let go while they waited: all are read at once, not one after the other.
+        seen = await asyncio.gather(*(self._member(slot, tell) for slot in slots))
+        ready = [member for member in seen if member is not None]
         if party.going is Going.WAITING:
             for member in ready:
                 tell(member.slot, _waits(member))
