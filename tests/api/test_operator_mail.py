@@ -44,3 +44,41 @@ async def test_a_crash_is_told_once_and_its_end_once_in_the_same_thread(control_
         assert set(second["References"].split()) & {first["Message-ID"], *str(first["References"] or "").split()}
         assert first["Message-ID"] != second["Message-ID"]
         assert len(await at.listed("CollectorIncident")) == 1
+
+
+async def test_a_drill_and_a_batch_go_out_from_the_process_that_people_start_and_a_kill_makes_neither_again(
+    control_plane, namespace, tmp_path
+):
+    async with world(control_plane, namespace, tmp_path) as at:
+        async with at.operator() as operator:
+            await operator.ready()
+            await at.connector(drill={"to": ["oncall@example.com"], "periodSeconds": 86_400})
+            await at.has("SmtpConnector", "default", "Proven", "True", "Proven")
+            text = await operator.metrics()
+            assert (
+                f'watchbell_connector_proven{{kind="SmtpConnector",name="default",namespace="{at.namespace}"}} 1.0'
+                in text
+            )
+            for number in (1, 2):
+                await at.make("EmailMessage", f"report-{number}", _report(number))
+            for number in (1, 2):
+                await at.has("EmailMessage", f"report-{number}", "Succeeded", "Unknown", "Batched")
+            operator.kill()
+        async with at.operator() as operator:
+            await operator.ready()
+            await at.make("EmailMessage", "report-3", _report(3))
+            for number in (1, 2, 3):
+                await at.has("EmailMessage", f"report-{number}", "Succeeded", "True", "AcceptedByServer")
+            await at.has("SmtpConnector", "default", "Proven", "True", "Proven")
+    drilled, digest = at.mails
+    assert drilled["Subject"].startswith("Fire drill of mail from ")
+    assert digest["Subject"].startswith("reports: 3 messages from ")
+
+
+def _report(number):
+    return {
+        "to": ["ops@example.com"],
+        "subject": f"Report {number}",
+        "body": {"text": f"Number {number}.\n"},
+        "batch": {"key": "reports", "maxMessages": 3, "maxWaitSeconds": 3600},
+    }

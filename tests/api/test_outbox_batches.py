@@ -186,6 +186,27 @@ async def test_a_batch_waits_for_its_connector_and_then_goes_together(control_pl
     assert len({status["messageID"] for status in statuses}) == 1
 
 
+async def test_a_connector_that_comes_up_between_two_looks_at_it_takes_the_whole_batch_or_none(
+    control_plane, namespace
+):
+    class Rising(Outlets):
+        async def outlet(self, *about):
+            found = await super().outlet(*about)
+            return Unavailable(Reason.CONNECTOR_NOT_READY, "Not yet.") if self.asked == 1 else found
+
+    async with mail_server() as server:
+        outlets = Rising(outlet(server.port))
+        async with desk(control_plane, namespace, outlets) as one:
+            for name in ("one", "two", "three"):
+                await one.send(member(name, connector="main"))
+            for name in ("one", "two", "three"):
+                await one.status(name, lambda status: condition(status).get("reason") == "ConnectorNotReady")
+            one.outbox.connector_changed(ConnectorKey("SmtpConnector", namespace, "main"))
+            await finished(one, "one", "two", "three")
+    [mail] = mails(server)
+    assert all(f"This is what {name} says." in text_of(mail) for name in ("one", "two", "three"))
+
+
 async def test_a_relay_that_is_down_gets_the_batch_once_when_it_is_up(control_plane, namespace):
     outlets = Outlets(outlet(1))
     # The results of all are written before the next attempt, as with the real delays.

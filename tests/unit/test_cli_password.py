@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from watchbell.cli.passworddraft import Wish, changed, created, given, is_mask, manager_of
@@ -154,6 +155,7 @@ def test_a_new_secret_is_of_our_own_type():
     assert body["metadata"] == {"name": "relay", "annotations": {"watchbell.dev/allowed-hosts": "smtp.example.com"}}
 
 
+@settings(deadline=None)
 @hypothesis_given(st.text(min_size=8), st.booleans())
 def test_no_sentence_holds_the_password(password, is_new):
     try:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailrig import both, is_harmless
@@ -46,12 +46,14 @@ def drill(number, after_s=5.0, succeeded="True", plan=PLAN):
     return Drill(name_of(plan, number), made, done, succeeded, "MessageRejected: no")
 
 
+@settings(deadline=None)
 @given(PLANS, TIMES)
 def test_a_moment_is_in_the_period_that_its_number_says(plan, now):
     number = number_at(plan, now)
     assert begins(plan, number) <= now < begins(plan, number + 1)
 
 
+@settings(deadline=None)
 @given(PLANS, TIMES, st.integers(2, 6))
 def test_over_several_periods_with_restarts_at_any_time_each_has_one_drill(plan, now, periods):
     made: dict[str, Drill] = {}
@@ -65,6 +67,7 @@ def test_over_several_periods_with_restarts_at_any_time_each_has_one_drill(plan,
     assert len(made) in (periods, periods + 1)
 
 
+@settings(deadline=None)
 @given(PLANS, TIMES)
 def test_who_is_looked_at_as_asked_is_never_late_while_drills_are_accepted(plan, now):
     drills: list[Drill] = []
@@ -122,6 +125,7 @@ def test_the_last_proof_is_remembered_when_its_message_is_gone():
     assert said(suspended(known, NOW)) == ("Unknown", "Suspended")
 
 
+@settings(deadline=None)
 @given(PLANS, TIMES)
 def test_what_is_looked_at_next_is_the_next_thing_that_can_happen(plan, now):
     proven = now - timedelta(seconds=plan.period_s)

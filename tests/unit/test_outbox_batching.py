@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watchbell.api.enums import Priority
@@ -60,6 +60,7 @@ WAITINGS = st.lists(
 ).map(lambda rows: [Waiting(f"u{i}", f"n{i}", s, s + w, m) for i, (s, w, m) in enumerate(rows)])
 
 
+@settings(deadline=None)
 @given(WAITINGS)
 def test_a_share_holds_the_oldest_in_their_order_and_never_more_than_any_of_them_wants(waiting):
     found = share(waiting)
@@ -69,6 +70,7 @@ def test_a_share_holds_the_oldest_in_their_order_and_never_more_than_any_of_them
     assert bool(found.members) == bool(waiting)
 
 
+@settings(deadline=None)
 @given(WAITINGS, st.randoms())
 def test_a_share_does_not_depend_on_the_order_in_which_messages_are_seen(waiting, chance):
     mixed = list(waiting)
@@ -107,6 +109,7 @@ NOTES = st.lists(
 ).map(lambda rows: [note(i, made, (key, wait, most)) for i, (made, key, wait, most) in enumerate(rows)])
 
 
+@settings(deadline=None)
 @given(NOTES, st.sets(st.integers(0, 120), max_size=3))
 def test_every_message_goes_once_in_time_with_its_own_kind_and_never_too_many(notes, kills):
     by_uid = {one.metadata.uid: one for one in notes}
@@ -123,6 +126,7 @@ def test_every_message_goes_once_in_time_with_its_own_kind_and_never_too_many(no
             assert when <= (time + timedelta(seconds=batch.max_wait_seconds)).timestamp()
 
 
+@settings(deadline=None)
 @given(NOTES)
 def test_the_order_within_a_batch_key_is_kept(notes):
     by_uid = {one.metadata.uid: one for one in notes}

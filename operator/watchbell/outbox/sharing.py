@@ -7,6 +7,7 @@ left is in doubt for all of them alike, and they find each other again by their 
 If the server refuses the mail as a whole, nobody knows for whose sake: then each goes by itself, and only the one that is to blame fails.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,7 +64,9 @@ class SharingCourier(Courier):
             told.add(slot.uid)
             done(slot, outcome)
 
-        ready = [made for slot in slots if (made := await self._member(slot, tell)) is not None]
+        # Their texts were let go while they waited: all are read at once, not one after the other.
+        seen = await asyncio.gather(*(self._member(slot, tell) for slot in slots))
+        ready = [member for member in seen if member is not None]
         if party.going is Going.WAITING:
             for member in ready:
                 tell(member.slot, _waits(member))
@@ -97,20 +100,22 @@ class SharingCourier(Courier):
         return _Member(slot, progress, rules, Page(letter, body, b""), due)
 
     async def _attempt_together(self, ready: Sequence[_Member], done: OnOutcome) -> None:
-        desk, lead = self._desk, ready[0]
-        outlet = await desk.outlets.outlet(lead.letter.namespace, lead.letter.connector, lead.letter.use)
-        members = ready if isinstance(outlet, Unavailable) else await self._alike(ready, outlet, done)
+        asked = ready[0].letter
+        outlet = await self._desk.outlets.outlet(asked.namespace, asked.connector, asked.use)
+        if isinstance(outlet, Unavailable):
+            for member in ready:
+                done(member.slot, self._held(member, outlet))
+            return
+        members = await self._alike(ready, outlet, done)
         if not members:
             return
         lead = members[0]
-        known = lead.slot.message_id
-        letter = lead.letter if isinstance(outlet, Unavailable) else self._letter(members)
-        lead.slot.message_id = _identifier(members)
-        made = await self._compose(lead.slot, lead.progress, letter, lead.rules, dict(lead.page.body))
+        known, lead.slot.message_id = lead.slot.message_id, _identifier(members)
+        made = await self._compose(lead.slot, lead.progress, self._letter(members), lead.rules, dict(lead.page.body))
         if not isinstance(made, _Sending):
             lead.slot.message_id = known
             for member in members:
-                done(member.slot, self._unsent(member, made, is_alone=len(members) == 1))
+                done(member.slot, _unsent(member, made, is_alone=len(members) == 1))
             return
         made.others = tuple(_entry(member, made) for member in members[1:])
         await self._carry(made, members, done)
@@ -162,15 +167,12 @@ class SharingCourier(Courier):
             return retelling(pages)
         return bundle(pages, group.key if group else "", self._desk.cluster_name)
 
-    def _unsent(self, member: _Member, outcome: Outcome, *, is_alone: bool) -> Outcome:
-        """What kept the mail from being sent, for each of its messages."""
+    def _held(self, member: _Member, why: Unavailable) -> Outcome:
+        """As for a single message."""
         desk = self._desk
-        if not isinstance(outcome, Settled) or is_alone:
-            return outcome
-        if outcome.verdict.is_final:
-            return _APART
-        held = Held(outcome.verdict.reason, outcome.verdict.message)
-        return settle(member.progress, held, member.rules, desk.now(), desk.chance())
+        if why.is_unjudged:
+            return Stopped(desk.pause_s * 10, is_held=True)
+        return self._without(member.progress, member.letter, member.rules, Held(why.reason, why.message))
 
     async def _carry(self, sending: _Sending, members: Sequence[_Member], done: OnOutcome) -> None:
         desk = self._desk
@@ -196,6 +198,15 @@ class SharingCourier(Courier):
                 desk.journal.accept(_accepted(entry, own))
             member.slot.message_id = sending.entry.message_id
             done(member.slot, settled)
+
+
+def _unsent(member: _Member, outcome: Outcome, *, is_alone: bool) -> Outcome:
+    """What kept the mail from being sent, for each of its messages; what ends the mail as a whole ends none of them."""
+    if not isinstance(outcome, Settled) or is_alone:
+        return outcome
+    if outcome.due is None:
+        return _APART
+    return replace(outcome, progress=member.progress, due=min(outcome.due, member.rules.deadline))
 
 
 def _goes_next(slot: Slot) -> None:
