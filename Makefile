@@ -44,6 +44,7 @@ relay-test: $(READY)  ## tests against Postfix from Debian; needs root; PYTEST_A
 node-test: $(READY)  ## tests with real pods that crash on a real node; needs root; PYTEST_ARGS=…
 	@if [[ $$(id -u) != 0 ]]; then echo 'node-test: a node mounts and makes namespaces, which needs root: sudo make node-test' >&2; exit 1; fi
 	@$(TOOLS) -m realnode prepare
+	@$(TOOLS) -m realimage
 	@$(PYTEST) tests/node $(PYTEST_ARGS)
 
 check: $(READY)  ## lint, formatting, types, layers, and whether generated files are current
