@@ -18,7 +18,7 @@ PROGRAMS := etcd kube-apiserver kube-controller-manager kubectl kstatus crd-sche
 IMAGE ?= watchbell:dev
 BASE_IMAGE ?=
 
-.PHONY: help setup demo test relay-test node-test check generate lock bench install-yaml image clean
+.PHONY: help setup demo test relay-test node-test check generate lock bench install-yaml image sbom clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,7 @@ relay-test: $(READY)  ## tests against Postfix from Debian; needs root; PYTEST_A
 node-test: $(READY)  ## tests with real pods that crash on a real node; needs root; PYTEST_ARGS=…
 	@if [[ $$(id -u) != 0 ]]; then echo 'node-test: a node mounts and makes namespaces, which needs root: sudo make node-test' >&2; exit 1; fi
 	@$(TOOLS) -m realnode prepare
+	@$(TOOLS) -m realimage
 	@$(PYTEST) tests/node $(PYTEST_ARGS)
 
 check: $(READY)  ## lint, formatting, types, layers, and whether generated files are current
@@ -62,7 +63,7 @@ generate: $(READY)  ## write crds/ and docs/reference/ from the models, and what
 	@$(TOOLS) -m charts
 
 lock:  ## pin the dependencies anew, with hashes
-	@for name in runtime build dev; do $(COMPILE) --upgrade requirements/$$name.in -o requirements/$$name.txt; done
+	@for name in runtime build dev sbom; do $(COMPILE) --upgrade requirements/$$name.in -o requirements/$$name.txt; done
 	@for name in hack/uv hack/go/toolchain; do $(COMPILE) $$name.in -o $$name.txt; done
 
 bench: $(READY)  ## measure into bench/results.json; ONLY=… measures one figure
@@ -75,6 +76,9 @@ install-yaml: $(READY)  ## dist/install.yaml for kubectl apply, made from the ch
 
 image:  ## build the container image; BASE_IMAGE=…, IMAGE=…
 	@hack/image '$(IMAGE)' $(if $(BASE_IMAGE),--build-arg 'BASE_IMAGE=$(BASE_IMAGE)')
+
+sbom:  ## dist/sbom.cdx.json: what the image holds, with versions and licences (CycloneDX)
+	@hack/sbom
 
 clean:  ## remove what the other targets made in this folder; the cache outside it stays
 	@rm -rf .venv .venv-* dist build demo-out bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

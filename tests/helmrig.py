@@ -1,7 +1,9 @@
 """What the tests of the charts share: Helm 3 and Helm 4 as programs, and what they render."""
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -23,7 +25,9 @@ MODE_NAMES = [f"{chart}-{path.stem.removesuffix('-values')}" for chart, path in 
 @functools.cache
 def _own_folder() -> str:
     """Not the user's: his plugins and repositories must not decide anything here."""
-    return tempfile.mkdtemp(prefix="helm-")
+    folder = tempfile.mkdtemp(prefix="helm-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def helm(

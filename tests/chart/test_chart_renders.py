@@ -1,5 +1,6 @@
 """Each chart with each values file of its `ci` folder: both Helms render the same objects, and a real API server takes them."""
 
+import copy
 import itertools
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 import pytest
 
 import controlplane
+from charts.install import manifests
 from helmrig import CHARTS, HELMS, KUBERNETES, MODE_NAMES, MODES, helm, identity, objects, of_kind, path_of, rendered
 from watchbell.settings import OPTIONS, settings_from
 
@@ -20,7 +22,6 @@ CLUSTER_WIDE = {
     "ValidatingAdmissionPolicyBinding",
 }
 NOT_SERVED = {"ServiceMonitor", "PodMonitor"}
-NAMESPACES = ("mail", "mail-home", "shop", "billing", "observability")
 # What kube-score asks for and we do not do, with the reason.
 NOT_FOLLOWED = {
     "container-image-pull-policy": "IfNotPresent is right for tags that never move, and a digest needs no question at all",
@@ -57,17 +58,16 @@ def test_every_object_says_where_it_is_and_whose_it_is(chart, path):
 
 
 @pytest.mark.parametrize(("chart", "path"), MODES, ids=MODE_NAMES)
-def test_the_api_server_takes_every_object_and_knows_every_field(control_plane, chart, path):
+def test_the_api_server_takes_every_object_and_knows_every_field(control_plane, namespace, chart, path):
     rest = control_plane.rest()
-    for name in NAMESPACES:
-        rest.apply(f"/api/v1/namespaces/{name}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     for one in rendered(chart, f"--values={path}"):
         if one["kind"] in NOT_SERVED:
             continue
-        where = "" if one["kind"] in CLUSTER_WIDE else one["metadata"].setdefault("namespace", "mail")
-        assert where in ("", "default", *NAMESPACES)
+        body = copy.deepcopy(one)
+        if one["kind"] not in CLUSTER_WIDE:
+            body["metadata"]["namespace"] = namespace
         query = "?dryRun=All&fieldValidation=Strict&fieldManager=test&force=true"
-        answer = rest.request("PATCH", path_of(one) + query, one, content_type="application/apply-patch+yaml")
+        answer = rest.request("PATCH", path_of(body) + query, body, content_type="application/apply-patch+yaml")
         assert answer["metadata"]["name"] == one["metadata"]["name"]
 
 
@@ -256,9 +256,7 @@ def test_the_notes_say_what_comes_next(control_plane):
 
 
 def test_plain_manifests_come_from_the_same_templates():
-    done = subprocess.run(["make", "-s", "install-yaml"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    made = objects((CHARTS["watchbell"].parents[1] / "dist" / "install.yaml").read_text())
+    made = objects(manifests())
     assert made[0]["kind"] == "Namespace"
     assert len(of_kind(made, "CustomResourceDefinition")) == 9
     assert of_kind(made, "Pod") == []

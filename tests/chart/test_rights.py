@@ -210,6 +210,21 @@ async def test_a_team_lets_the_operator_read_its_secrets_with_one_binding(contro
                 await at.has("SmtpConnector", "default", "Ready", "True")
 
 
+async def test_with_rights_trimmed_mails_still_go_out_and_what_is_missing_is_told(control_plane, namespace, tmp_path):
+    trimmed = [f"rbac.{name}=false" for name in ("nodes", "workloads", "podLogs", "podEvents")]
+    async with world(control_plane, namespace, tmp_path) as at:
+        with installed(at, *trimmed) as (kubeconfig, _):
+            async with at.operator("--leader-elect", kubeconfig=kubeconfig) as operator:
+                await operator.ready()
+                await at.connector()
+                await at.policy(crash={"logTailLines": 5})
+                await at.pod("gateway-a", node="worker-1")
+                found = await at.has("CollectorPolicy", "collectors", "ResolvedRefs", "False", "OwnersForbidden")
+                assert f"--serviceaccount={at.home}:watchbell" in found["message"]
+                await at.crash("gateway-a")
+                await at.mailed(1)
+
+
 @pytest.mark.parametrize(
     ("role", "may", "may_not"),
     [

@@ -103,7 +103,7 @@ def test_the_wheel_is_built_with_what_the_package_asks_for() -> None:
     assert sorted(entries("build.in")) == sorted(PYPROJECT["build-system"]["requires"])
 
 
-@pytest.mark.parametrize("name", ["runtime", "build", "dev"])
+@pytest.mark.parametrize("name", ["runtime", "build", "dev", "sbom"])
 def test_every_wish_is_pinned(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     pinned = {found[0].lower() for found in re.finditer(NAME.pattern, text, re.MULTILINE)}
@@ -178,7 +178,7 @@ def test_the_changelog_says_what_is_not_released_yet() -> None:
     assert re.search(r"^## \[Unreleased\]$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("path", [".ci/run", "hack/setup", "hack/uv", "hack/find-python", "hack/image"])
+@pytest.mark.parametrize("path", [".ci/run", "hack/setup", "hack/uv", "hack/find-python", "hack/image", "hack/sbom"])
 def test_scripts_can_be_run_and_stop_at_the_first_error(path: str) -> None:
     assert (ROOT / path).stat().st_mode & 0o111
     assert "\nset -euo pipefail\n" in (ROOT / path).read_text()
