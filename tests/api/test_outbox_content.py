@@ -1,46 +1,26 @@
 """What a message takes from elsewhere, on a real API server: files of ConfigMaps and Secrets, and the words of an EmailTemplate."""
 
-import base64
 import email
 import email.policy
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from kuberig import client_of, running
-from outboxrig import Desk, Outlets, condition, desk, message, outlet, until
-from smtprig import BYE, GREET, OK, MailServer, Scripted, ehlo, mail_server, relay
+from contentrig import PNG, TEMPLATES, encoded, office, put_map, put_template
+from kuberig import client_of
+from outboxrig import Outlets, condition, desk, message, outlet, until
+from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.api.reasons import Reason
-from watchbell.kube.client import CONFIGMAPS, SECRETS, Client, custom
+from watchbell.kube.client import CONFIGMAPS, SECRETS
 from watchbell.outbox import courier
 from watchbell.outbox.content import Enclosure, Lack
 from watchbell.outbox.outlet import Unavailable
 from watchbell.outbox.sources import Sources
-from watchbell.templates.shelf import Templates
 
-TEMPLATES = custom("emailtemplates")
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 8
 ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")
 LOST = (*ACCEPT, "abort")
 TAKEN = (*ACCEPT, b"250 2.0.0 queued\r\n", "r", OK, *BYE)
 AWAY = Unavailable(Reason.CONNECTOR_NOT_READY, "the connector is being mended")
-
-
-def encoded(data):
-    return base64.b64encode(data).decode()
-
-
-async def put_map(client, namespace, name="reports", **content):
-    """A ConfigMap; bytes go into `binaryData`."""
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
-    body["data"] = {key: value for key, value in content.items() if isinstance(value, str)}
-    body["binaryData"] = {key: encoded(value) for key, value in content.items() if isinstance(value, bytes)}
-    return await client.create(CONFIGMAPS, body, namespace)
 
 
 async def put_secret(client, namespace, name="sealed", labels=None, **content):
@@ -59,49 +39,6 @@ def parsed(raw):
 
 def files_of(raw):
     return {part.get_filename(): part.get_payload(decode=True) for part in parsed(raw).iter_attachments()}
-
-
-@asynccontextmanager
-async def shelf(client: Client, namespace: str) -> AsyncIterator[Templates]:
-    """The EmailTemplates of a namespace, as the operator renders them."""
-    one = Templates(
-        client,
-        namespaces=(namespace,),
-        now=lambda: datetime.now(UTC),
-        clock=time.monotonic,
-        leading=lambda: True,
-        on_change=lambda _namespace, _name: None,
-    )
-    async with running(one.run()):
-        await until(lambda: one.is_synced)
-        yield one
-
-
-@asynccontextmanager
-async def office(plane: Any, namespace: str, **options: Any) -> AsyncIterator[tuple[Desk, MailServer]]:
-    """An outbox with templates, and its relay."""
-    async with (
-        client_of(plane) as client,
-        shelf(client, namespace) as words,
-        mail_server() as server,
-        desk(plane, namespace, Outlets(outlet(server.port)), words=words, **options) as one,
-    ):
-        yield one, server
-
-
-async def put_template(client, namespace, name="run", **spec):
-    body = {
-        "apiVersion": "watchbell.dev/v1alpha1",
-        "kind": "EmailTemplate",
-        "metadata": {"name": name},
-        "spec": {
-            "subject": "Run of {{ parameters.day }}",
-            "text": "{{ parameters.count }} of them failed.\n",
-            "parameters": [{"name": "day", "maxLength": 10}, {"name": "count", "default": "None"}],
-            **spec,
-        },
-    }
-    return await client.create(TEMPLATES, body, namespace)
 
 
 def worded(name="m", template="run", **spec):
