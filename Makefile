@@ -14,11 +14,11 @@ TOOLS := PYTHONPATH=hack $(BIN)/python
 COMPILE := hack/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11
 SOURCES := operator hack tests bench
 # Built before the tests start, so that no test waits minutes for a compiler; at once when they are cached.
-PROGRAMS := etcd kube-apiserver kubectl kstatus crd-schema-checker
+PROGRAMS := etcd kube-apiserver kube-controller-manager kubectl kstatus crd-schema-checker helm helm3 kube-score
 IMAGE ?= watchbell:dev
 BASE_IMAGE ?=
 
-.PHONY: help setup demo test relay-test node-test check generate lock bench image clean
+.PHONY: help setup demo test relay-test node-test check generate lock bench install-yaml image clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,10 +54,12 @@ check: $(READY)  ## lint, formatting, types, layers, and whether generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m watchbell.api.generate --check
 	@$(BIN)/python -m watchbell.reference --check
+	@$(TOOLS) -m charts --check
 
-generate: $(READY)  ## write crds/ and docs/reference/ from the models
+generate: $(READY)  ## write crds/ and docs/reference/ from the models, and what of the charts is made
 	@$(BIN)/python -m watchbell.api.generate
 	@$(BIN)/python -m watchbell.reference
+	@$(TOOLS) -m charts
 
 lock:  ## pin the dependencies anew, with hashes
 	@for name in runtime build dev; do $(COMPILE) --upgrade requirements/$$name.in -o requirements/$$name.txt; done
@@ -65,6 +67,11 @@ lock:  ## pin the dependencies anew, with hashes
 
 bench: $(READY)  ## measure into bench/results.json; ONLY=… measures one figure
 	@$(TOOLS) bench/run.py $(if $(ONLY),--only '$(ONLY)')
+
+install-yaml: $(READY)  ## dist/install.yaml for kubectl apply, made from the chart; VALUES=… names a values file
+	@mkdir -p dist
+	@$(TOOLS) -m charts.install $(if $(VALUES),--values '$(VALUES)') >dist/install.yaml
+	@echo 'kubectl apply --server-side -f dist/install.yaml'
 
 image:  ## build the container image; BASE_IMAGE=…, IMAGE=…
 	@hack/image '$(IMAGE)' $(if $(BASE_IMAGE),--build-arg 'BASE_IMAGE=$(BASE_IMAGE)')

@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure is measured in, and the largest value that is good."""
+    """What a figure is measured in, and the largest value that is good; with `is_least` the smallest one."""
 
     unit: str
-    at_most: float
+    value: float
+    is_least: bool = False
 
 
 GOALS: Mapping[str, Goal] = MappingProxyType(
@@ -31,6 +32,13 @@ GOALS: Mapping[str, Goal] = MappingProxyType(
         "api_writes_per_alert": Goal("writes", 3),
         "rss_after_storm_ratio": Goal("of before", 1.2),
         "detect_us_per_event": Goal("µs", 50),
+        "outbox_mails_per_s": Goal("mails/s", 500, is_least=True),
+        "outbox_overhead_ms_per_mail": Goal("ms", 1),
+        "backlog_10k_rss_mib": Goal("MiB", 150),
+        "slow_relay_isolation_p99_ms": Goal("ms", 150),
+        "failover_s": Goal("s", 5),
+        "handover_s": Goal("s", 1),
+        "cli_help_ms": Goal("ms", 150),
     }
 )
 
@@ -63,7 +71,7 @@ class Figure:
     @property
     def is_met(self) -> bool:
         """Whether the goal is reached."""
-        return self.value <= self.goal
+        return self.value >= self.goal if GOALS[self.name].is_least else self.value <= self.goal
 
 
 def figure(name: str, value: float, note: str, load: float, peer: Peer | None = None) -> Figure:
@@ -73,7 +81,7 @@ def figure(name: str, value: float, note: str, load: float, peer: Peer | None = 
         name=name,
         value=rounded(value),
         unit=goal.unit,
-        goal=goal.at_most,
+        goal=goal.value,
         peer=peer.name if peer else None,
         peer_value=rounded(peer.value) if peer else None,
         note=note,
@@ -134,4 +142,10 @@ def table(figures: Iterable[Figure]) -> str:
 
 def _row(one: Figure) -> tuple[str, str, str, str, str]:
     peer = f"{one.peer}: {one.peer_value:g}" if one.peer and one.peer_value is not None else ""
-    return (one.name, f"{one.value:g} {one.unit}", f"<= {one.goal:g}", "ok" if one.is_met else "MISSED", peer)
+    return (
+        one.name,
+        f"{one.value:g} {one.unit}",
+        f"{'>=' if GOALS[one.name].is_least else '<='} {one.goal:g}",
+        "ok" if one.is_met else "MISSED",
+        peer,
+    )

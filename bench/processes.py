@@ -202,8 +202,8 @@ def started(command: Sequence[str | Path], port: int, log: Path) -> Iterator[Pro
 
 
 @contextlib.contextmanager
-def operator(kubeconfig: Path, relay: Relay, log: Path) -> Iterator[Process]:
-    """`watchbell run` with its defaults, but that it may reach the sink on loopback; health and metrics at one port."""
+def operator(kubeconfig: Path, relay: Relay, log: Path, *flags: str) -> Iterator[Process]:
+    """`watchbell run` with its defaults and `flags`, but that it may reach the sink on loopback; health and metrics at one port."""
     (port,) = free_ports(1)
     command = [
         sys.executable,
@@ -217,6 +217,7 @@ def operator(kubeconfig: Path, relay: Relay, log: Path) -> Iterator[Process]:
         f"--health-bind-address=127.0.0.1:{port}",
         f"--metrics-bind-address=127.0.0.1:{port}",
         "--cluster-name=bench",
+        *flags,
     ]
     with started(command, port, log) as running:
         yield running

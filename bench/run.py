@@ -13,12 +13,15 @@ import traceback
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
+import commands
 import connectors
 import crashes
 import detection
 import idle
+import mailing
 import scale
 import storms
+import takeover
 from figures import Figure, UnknownFigureError, chosen, merged, table
 from stage import say
 
@@ -31,6 +34,9 @@ SCENARIOS: tuple[tuple[frozenset[str], Scenario], ...] = (
     (idle.NAMES, idle.measure),
     (storms.NAMES, storms.measure),
     (detection.NAMES, detection.measure),
+    (mailing.NAMES, mailing.measure),
+    (takeover.NAMES, takeover.measure),
+    (commands.NAMES, commands.measure),
 )
 
 

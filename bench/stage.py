@@ -32,9 +32,10 @@ class Stage:
     load: float
     name: str
 
-    def operator(self) -> contextlib.AbstractContextManager[Process]:
-        """A new operator; the log of a scenario's last one stays in `OUT`."""
-        return operator(self.access.kubeconfig, self.sink.relay, OUT / f"operator-{self.name}.log")
+    def operator(self, *flags: str, name: str = "") -> contextlib.AbstractContextManager[Process]:
+        """A new operator; the log of a scenario's last one (of each `name`) stays in `OUT`."""
+        log = OUT / f"operator-{'-'.join(filter(None, (self.name, name)))}.log"
+        return operator(self.access.kubeconfig, self.sink.relay, log, *flags)
 
     async def space(self, name: str) -> str:
         """A namespace with the sink's CA in it; the path of our kinds in it."""

@@ -23,6 +23,7 @@ from watchbell.api.enums import Use
 from watchbell.kube.client import SECRETS, Client
 from watchbell.kube.errors import NotFound
 from watchbell.kube.events import EventRecorder
+from watchbell.outbox.minting import NO_WORDS
 from watchbell.outbox.outlet import Outlet, Unavailable
 
 KEY = b"c4nary-key/of-thirty-two-bytes+and-a-bit"
@@ -60,7 +61,8 @@ class Room:
         self.is_leading = True
         self.recorder = EventRecorder(client, reporting_controller="watchbell.dev/test", instance="test")
         vault = Vault(reader or client, "watchbell-system")
-        self.desk = Desk(client, namespace, uses, minter=AccountMinter(vault, self.now, "prod-eu-1"), **options)
+        words = options.get("words", NO_WORDS)
+        self.desk = Desk(client, namespace, uses, minter=AccountMinter(vault, self.now, "prod-eu-1", words), **options)
         self.accounts = Accounts(
             AccountParts(
                 client=client,
@@ -122,7 +124,7 @@ class Room:
         return await self.client.get(RECOVERIES, name, self.namespace)
 
     async def status(
-        self, is_so: Callable[[dict[str, Any]], object], name: str = "reset-alice", within_s: float = 15.0
+        self, is_so: Callable[[dict[str, Any]], object], name: str = "reset-alice", within_s: float = 40.0
     ) -> dict[str, Any]:
         """The status once it is so."""
         deadline = time.monotonic() + within_s

@@ -17,7 +17,7 @@ from controlplane import Access, ExistingCluster, Rest, RestError
 CRD_FOLDER = Path(__file__).resolve().parent.parent / "crds"
 _GROUP = "watchbell.dev"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_DEADLINE_S = 30.0
+_DEADLINE_S = 60.0
 
 
 @contextlib.contextmanager

@@ -147,7 +147,7 @@ async def component(client: Client, namespace: str, **options: Any) -> AsyncIter
             raise task.exception()
 
 
-async def until(condition: Callable[[], Any], what: str, deadline_s: float = 20.0) -> Any:
+async def until(condition: Callable[[], Any], what: str, deadline_s: float = 40.0) -> Any:
     """What `condition` gives once it is true; it may block shortly, so it runs in a thread."""
     end = time.monotonic() + deadline_s
     while True:

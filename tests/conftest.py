@@ -4,10 +4,15 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from cluster import fresh_namespace, session_cluster
 from controlplane import Access
 from leaks import tasks_left
+
+# How long an example takes is the machine's business, and a busy one is slow.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ KINDS = {
     "ClusterSmtpConnector": custom("clustersmtpconnectors", namespaced=False),
     "SmtpTest": custom("smtptests"),
 }
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 LOGIN = {"username": smtprig.USER, "password": smtprig.CANARY}
 
 
@@ -53,6 +53,7 @@ class Rig:
     trials: Trials
     recorder: EventRecorder
     ready: list[ConnectorKey] = field(default_factory=list)
+    proven: list[ConnectorKey] = field(default_factory=list)
 
     async def make(self, kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
         """Create an object and let the reconciler see it, as kopf would."""
@@ -135,6 +136,7 @@ async def rig(
         client = await stack.enter_async_context(client_of(cluster, user))
         dialer = smtprig.dialer(egress)
         ready: list[ConnectorKey] = []
+        proven: list[ConnectorKey] = []
         recorder = EventRecorder(
             client, reporting_controller="watchbell.dev/test", instance="test", now=lambda: datetime.now(UTC)
         )
@@ -151,12 +153,13 @@ async def rig(
             chance=lambda: 0.5,
             leading=lambda: True,
             on_ready=ready.append,
+            on_proven=proven.append,
         )
         connectors = Connectors(parts)
         trials = Trials(parts, connectors)
         tasks = [asyncio.create_task(job) for job in (connectors.run(), trials.run(), recorder.run())]
         try:
-            yield Rig(client, namespace, connectors, trials, recorder, ready)
+            yield Rig(client, namespace, connectors, trials, recorder, ready, proven)
         finally:
             for task in tasks:
                 task.cancel()

@@ -203,7 +203,7 @@ class Watcher:
     def detail(self, owner: Owner) -> str:
         return self.verdict(owner).detail if self.state(owner) is not None else ""
 
-    async def until(self, owner: Owner, state: State | None, deadline_s: float = 15.0) -> None:
+    async def until(self, owner: Owner, state: State | None, deadline_s: float = 40.0) -> None:
         """Waits for a verdict."""
         end = time.monotonic() + deadline_s
         while self.state(owner) is not state:

@@ -78,7 +78,7 @@ async def make(client: Client, namespace: str, *names: str) -> None:
         await client.create(CONFIGMAPS, config_map(name), namespace)
 
 
-async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 40.0) -> None:
     """Waits until the condition holds; fails with its source line after `within_s`."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -35,7 +35,7 @@ from smtprig import CANARY, USER, Authority, Inbox, mail_server
 from watchbell.api.names import API_VERSION
 from watchbell.kube.client import CONFIGMAPS, LEASES, PODS, SECRETS, Client, custom
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 START_S = 30.0
 KINDS = {
     "SmtpConnector": custom("smtpconnectors"),
@@ -69,10 +69,13 @@ def _heed_ctrl_c() -> None:
 class Operator:
     """One `watchbell run`. Its log is a file; `returncode` is None while it runs."""
 
-    def __init__(self, kubeconfig: Path, home: str, log: Path, *flags: str, is_impatient: bool = False) -> None:
+    def __init__(
+        self, kubeconfig: Path, home: str, log: Path, *flags: str, is_impatient: bool = False, code: str = ""
+    ) -> None:
         self.log = log
         self.health_port, self.metrics_port = free_ports(2)
-        program = ["-c", IMPATIENT] if is_impatient else ["-m", "watchbell"]
+        code = IMPATIENT if is_impatient else code
+        program = ["-c", code] if code else ["-m", "watchbell"]
         command = [
             sys.executable, *program, "run",
             f"--kubeconfig={kubeconfig}",
@@ -133,7 +136,7 @@ class Operator:
         """Any other signal."""
         self._process.send_signal(number)
 
-    async def ended(self, within_s: float = 15.0) -> int:
+    async def ended(self, within_s: float = 40.0) -> int:
         """Its exit code, once it has ended."""
         await until(lambda: self.returncode is not None, "the operator has ended", within_s)
         assert self.returncode is not None
@@ -155,11 +158,18 @@ class World:
 
     @asynccontextmanager
     async def operator(
-        self, *flags: str, kubeconfig: Path | None = None, name: str = "operator", is_impatient: bool = False
+        self,
+        *flags: str,
+        kubeconfig: Path | None = None,
+        name: str = "operator",
+        is_impatient: bool = False,
+        code: str = "",
     ) -> AsyncIterator[Operator]:
-        """Started, perhaps not ready yet; killed at the end if it still runs."""
+        """Started, perhaps not ready yet; killed at the end if it still runs. `code` runs instead of the program as it comes."""
         log = self.folder / f"{name}.log"
-        process = Operator(kubeconfig or self.plane.kubeconfig, self.home, log, *flags, is_impatient=is_impatient)
+        process = Operator(
+            kubeconfig or self.plane.kubeconfig, self.home, log, *flags, is_impatient=is_impatient, code=code
+        )
         try:
             yield process
         except BaseException:

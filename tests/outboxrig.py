@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,17 +13,19 @@ import msgspec
 from kuberig import client_of, until
 from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
+from watchbell.kube.errors import NotFound
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.journal import JOURNAL_NAME, LINES
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.journal import PAGES_MAX, page_name
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
-from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Unavailable
+from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits, Slowdown, Unavailable
+from watchbell.outbox.page import LINES
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.smtp.model import Fault, Relay, RetryClass
 
 MESSAGES = custom("emailmessages")
 BRISK = replace(
-    DEFAULT_SCHEDULE, delays_s=dict.fromkeys(RetryClass, (0.05,)) | {RetryClass.NEVER: ()}, resend_after_s=1.2
+    DEFAULT_SCHEDULE, delays_s=dict.fromkeys(RetryClass, (0.05,)) | {RetryClass.NEVER: ()}, resend_after_s=2.0
 )
 NEVER_AGAIN = Schedule(resend_after_s=600.0)
 _identities = itertools.count(1)
@@ -38,6 +41,11 @@ def outlet(where: Relay | int, name: str = "main", **limits: Any) -> Outlet:
     )
 
 
+def limited(where: Relay | int, name: str = "main", **allowance: int) -> Outlet:
+    """An outlet with limits by the minute and the day."""
+    return outlet(where, name, allowances=(Allowance(f"SmtpConnector/apps/{name}", **allowance),))
+
+
 class Outlets:
     """Answers for the connectors: one answer for every message, or one by the connector's name."""
 
@@ -45,6 +53,8 @@ class Outlets:
         self.answer = answer
         self.by_name = by_name
         self.reports: list[tuple[ConnectorKey, Fault]] = []
+        self.breaks: list[tuple[ConnectorKey, Fault]] = []
+        self.slowdowns: list[tuple[ConnectorKey, Slowdown]] = []
         self.asked = 0
 
     async def outlet(self, namespace: str, ref: Any, use: Any) -> Outlet | Unavailable:
@@ -53,6 +63,12 @@ class Outlets:
 
     def report(self, key: ConnectorKey, fault: Fault) -> None:
         self.reports.append((key, fault))
+
+    def broken(self, key: ConnectorKey, fault: Fault) -> None:
+        self.breaks.append((key, fault))
+
+    def slowed(self, key: ConnectorKey, slowdown: Slowdown) -> None:
+        self.slowdowns.append((key, slowdown))
 
 
 def message(name: str, *to: str, connector: str | None = None, **spec: Any) -> dict[str, Any]:
@@ -78,6 +94,15 @@ def by_uid(data: dict[str, str]) -> dict[str, str]:
     return {msgspec.json.decode(line)["uid"]: line for line in lines} | {k: v for k, v in data.items() if k != LINES}
 
 
+async def journal_lines(client: Client, namespace: str) -> dict[str, str]:
+    """What stands in all pages of the journal; NotFound when there is none."""
+    lines = by_uid((await client.get(CONFIGMAPS, page_name(0), namespace)).get("data") or {})
+    for number in range(1, PAGES_MAX):
+        with suppress(NotFound):
+            lines |= by_uid((await client.get(CONFIGMAPS, page_name(number), namespace)).get("data") or {})
+    return lines
+
+
 class _Dead:
     """A client whose calls never end."""
 
@@ -96,12 +121,14 @@ class Desk:
         outlets: Outlets,
         lead: Any = at_once,
         minter: Minter = NO_MINTER,
+        words: Words = NO_WORDS,
         **options: Any,
     ) -> None:
         self.client = client
         self.namespace = namespace
         self.outlets = outlets
         self.is_leader = True
+        self.ahead_s = 0.0
         settings = OutboxSettings(namespaces=(namespace,), schedule=BRISK, pause_s=0.05)
         self.outbox = Outbox(
             client,
@@ -111,13 +138,20 @@ class Desk:
             identity=f"test-{next(_identities)}",
             fence=lambda _: self.is_leader,
             lead=lead,
+            now=lambda: datetime.now(UTC) + timedelta(seconds=self.ahead_s),
             settings=replace(settings, **options),
             minter=minter,
+            words=words,
         )
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self.outbox.run())
+
+    def skip(self, seconds: float) -> None:
+        """The clock jumps ahead."""
+        self.ahead_s += seconds
+        self.outbox._wake.set()
 
     async def kill(self) -> None:
         """End the process without drain: nothing more is written than what was under way."""
@@ -131,7 +165,7 @@ class Desk:
 
     async def crash(self) -> None:
         """As with kill -9: no connection says good-bye and nothing is written any more, not even by what was under way."""
-        self.outbox._journal.is_lost = True
+        self.outbox._journal.stop()
         self.crash_ledger()
         await self.kill()
 
@@ -153,7 +187,7 @@ class Desk:
         return await self.client.get(MESSAGES, name, self.namespace)
 
     async def status(
-        self, name: str, is_done: Callable[[dict[str, Any]], object], within_s: float = 15.0
+        self, name: str, is_done: Callable[[dict[str, Any]], object], within_s: float = 40.0
     ) -> dict[str, Any]:
         """The status once it is as wanted."""
         async with asyncio.timeout(within_s):
@@ -163,12 +197,12 @@ class Desk:
                     return status
                 await asyncio.sleep(0.02)
 
-    async def finished(self, name: str, within_s: float = 15.0) -> dict[str, Any]:
+    async def finished(self, name: str, within_s: float = 40.0) -> dict[str, Any]:
         return await self.status(name, lambda status: "completionTime" in status, within_s)
 
     async def deleted(self, name: str) -> None:
         """Waits until the message is gone."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while any(  # noqa: ASYNC110 - another process decides when
                 item["metadata"]["name"] == name for item in await self.client.list(MESSAGES, self.namespace)
             ):
@@ -176,7 +210,7 @@ class Desk:
 
     async def journaled(self, made: dict[str, Any], part: str = "") -> None:
         """Waits until the journal has an entry for the message, with `part` in it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 line = (await self.journal()).get(made["metadata"]["uid"])
                 if line is not None and part in line:
@@ -185,8 +219,7 @@ class Desk:
 
     async def journal(self) -> dict[str, str]:
         """What stands in it: entries by uid, and whatever else somebody put there."""
-        found = await self.client.get(CONFIGMAPS, JOURNAL_NAME, self.namespace)
-        return by_uid(found.get("data") or {})
+        return await journal_lines(self.client, self.namespace)
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ class Scripted:
     async def left(self) -> None:
         """Wait until every client has hung up."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=10)
+            await asyncio.wait(self._tasks, timeout=30)
         assert self.open_connections == 0
 
     @property
@@ -217,11 +217,10 @@ async def mail_server(
             inbox,
             hostname="relay.test",
             loop=loop,
-            enable_SMTPUTF8=True,
             tls_context=None if is_implicit else tls,
             authenticator=authenticate if has_auth else None,
             auth_require_tls=tls is not None and not is_implicit,
-            **options,
+            **{"enable_SMTPUTF8": True, **options},
         )
         running.append(protocol)
         return protocol

@@ -70,8 +70,8 @@ def _command(go: Path, program: Program, target: Path) -> list[str]:
         major, minor, _ = program.version.removeprefix("v").split(".")
         values = {"gitVersion": program.version, "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
         flags += [f"-X k8s.io/component-base/version.{name}={value}" for name, value in values.items()]
-    if program.name == "helm":
-        flags += [f"-X helm.sh/helm/v4/internal/version.version={program.version}"]
+    if program.versioned_by.startswith("helm.sh/helm/"):
+        flags += [f"-X {program.versioned_by}/internal/version.version={program.version}"]
     return [str(go), "build", "-trimpath", "-ldflags", " ".join(flags), "-o", str(target), program.package]
 
 

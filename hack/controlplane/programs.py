@@ -66,6 +66,8 @@ _ALL = (
     _kubernetes("kube-proxy", 8),
     _kubernetes("kubectl", 60, in_envtest=True, from_path=True),
     Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", 78),
+    Program("helm3", "helm3", "helm.sh/helm/v3/cmd/helm", "helm.sh/helm/v3", 60),
+    Program("kube-score", "kube-score", "github.com/zegl/kube-score/cmd/kube-score", "github.com/zegl/kube-score", 15),
     Program("kstatus", "kstatus", ".", "github.com/fluxcd/cli-utils", 7),
     Program(
         "crd-schema-checker",

@@ -1,30 +1,53 @@
 """The small HTTP servers of the operator: /livez, /readyz and /metrics.
 
-Runtime tells what ready means; nothing here knows why. Both addresses may be the same, then one server answers for all.
+Runtime tells what ready and alive mean; nothing here knows why. Both addresses may be the same, then one server answers for all.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from watchbell.metrics import REGISTRY
 from watchbell.settings import BindAddress
 
+log = logging.getLogger(__name__)
+
 Readiness = Callable[[], tuple[bool, str]]
+Liveness = Callable[[], tuple[str, ...]]
+
+
+def no_complaint() -> tuple[str, ...]:
+    """Nothing is known to hang."""
+    return ()
 
 
 class BindError(OSError):
     """An address that cannot be listened on; the text names the flag."""
 
 
-class Endpoints:
-    """Serves health and metrics until stopped. `readiness` gives (ready, why not) and must not block."""
+class _View(Collector):
+    """The metrics of one moment."""
 
-    def __init__(self, readiness: Readiness, refresh: Callable[[], None]) -> None:
+    def __init__(self, families: tuple[Metric, ...]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """As they were."""
+        return self._families
+
+
+class Endpoints:
+    """Serves health and metrics until stopped. `readiness` gives (ready, why not), `liveness` what hangs; neither may block."""
+
+    def __init__(self, readiness: Readiness, refresh: Callable[[], None], liveness: Liveness = no_complaint) -> None:
         self._readiness = readiness
         self._refresh = refresh
+        self._liveness = liveness
         self._runners: list[web.AppRunner] = []
         self.ports: dict[str, int] = {}
 
@@ -64,7 +87,11 @@ class Endpoints:
                 await self._runners.pop().cleanup()
 
     async def _live(self, _request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        complaints = self._liveness()
+        if not complaints:
+            return web.Response(text="ok\n")
+        log.error("this process is not alive: %s", "; ".join(complaints))
+        return web.Response(status=503, text="".join(f"{complaint}\n" for complaint in complaints))
 
     async def _ready(self, _request: web.Request) -> web.Response:
         ready, why_not = self._readiness()
@@ -72,4 +99,7 @@ class Endpoints:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         self._refresh()
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # What there is is read on the loop, in one piece; writing thousands of lines of it must keep no mail waiting.
+        view = _View(tuple(REGISTRY.collect()))
+        body = await asyncio.to_thread(generate_latest, view)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -10,6 +10,7 @@ import kopf
 
 from watchbell.api.names import GROUP, VERSION
 from watchbell.kube.access import Access
+from watchbell.kube.pulse import Pulses
 from watchbell.streams import configure, session
 
 DELETED = "DELETED"
@@ -25,8 +26,8 @@ class Store(Protocol):
         """Gone, or out of the watch's selector."""
 
 
-def registry(access: Access, stores: Mapping[str, Store]) -> kopf.OperatorRegistry:
-    """A registry of kopf with a handler for each kind of `stores` (plural → store)."""
+def registry(access: Access, stores: Mapping[str, Store], pulses: Pulses | None = None) -> kopf.OperatorRegistry:
+    """A registry of kopf with a handler for each kind of `stores` (plural → store); `pulses` hear of its watches."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
@@ -35,7 +36,7 @@ def registry(access: Access, stores: Mapping[str, Store]) -> kopf.OperatorRegist
 
     @kopf.on.login(registry=handlers)
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 - kopf's own convention
-        return session(access)
+        return session(access, pulses)
 
     for plural, store in stores.items():
         _listen(handlers, plural, store)

@@ -1,25 +1,36 @@
-"""Writes the reference pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures.
+"""Writes the reference pages that are made from code outside of `api`.
+
+Commands, flags, metrics, SMTP reasons with their cures, the doctor's articles; and the table of known providers in the page about limits.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
 
 from watchbell import metrics
 from watchbell.api.reasons import Reason
 from watchbell.cli.main import parser as command_line
 from watchbell.cli.manual import commands_page
+from watchbell.doctor.article import article, index
+from watchbell.doctor.catalog import CHECKS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
 from watchbell.smtp.natures import NATURES
+from watchbell.smtp.providers import PROVIDERS
 from watchbell.smtp.remedies import remedies
 
 PAGES = Path("docs/operations")
+ARTICLES = Path("docs/doctor")
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = Path("docs/limits.md")
+MIB = 1024 * 1024
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
 
@@ -34,10 +45,15 @@ Each flag is also an environment variable; the flag wins. `--kubeconfig` and `--
 METRICS = """# Metrics
 
 Served at `/metrics` (`--metrics-bind-address`). Labels come from closed sets or are names of watchbell's own objects; never addresses,
-pod names or server text.
+pod names or server text. Beside them stand `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and their kin, as
+every Prometheus client has them. What is true now (connectors, messages, incidents) is read at each scrape; a standby judges no connector and has
+no incident, so it shows none.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
+"""
+PROVIDERS_HEAD = """| provider | hosts, and all below them | messages a minute | … a day | recipients a day | … a message | connections | size |
+|---|---|---|---|---|---|---|---|
 """
 SMTP = """# SMTP reasons and what to do
 
@@ -55,20 +71,23 @@ def flags_page() -> str:
     )
 
 
-def _metrics() -> Iterator[MetricWrapperBase]:
+def families() -> Iterator[tuple[Metric, tuple[str, ...]]]:
+    """Every metric of our own, with its labels."""
     for name in sorted(vars(metrics)):
         value = getattr(metrics, name)
-        if isinstance(value, MetricWrapperBase):
-            yield value
+        if isinstance(value, metrics.Reading):
+            yield next(iter(value.describe())), value.labels
+        elif isinstance(value, MetricWrapperBase):
+            labels = value._labelnames  # noqa: SLF001 - the library offers no public way to ask
+            yield next(iter(value.describe())), tuple(labels)
 
 
 def metrics_page() -> str:
     """Every metric with its labels."""
     rows = []
-    for metric in _metrics():
-        family = next(iter(metric.describe()))
+    for family, labelled in families():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - the library offers no public way to ask
+        labels = ", ".join(f"`{label}`" for label in labelled)
         rows.append((name, f"| `{name}` | {family.type} | {labels} | {family.documentation} |"))
     return f"{MADE}\n{METRICS}" + "".join(f"{row}\n" for _, row in sorted(rows))
 
@@ -86,6 +105,31 @@ def smtp_page() -> str:
     return f"{MADE}\n{SMTP}" + "\n".join(sections)
 
 
+def providers_table() -> str:
+    """What is known of providers, a row each."""
+    rows = [
+        f"| {known.name} | {', '.join(f'`{suffix}`' for suffix in known.suffixes)} | {_number(limits.messages_per_minute)} | "
+        f"{_number(limits.messages_per_day)} | {_number(limits.recipients_per_day)} | {_number(limits.recipients_per_message)} | "
+        f"{limits.connections} | {limits.message_bytes // MIB} MiB |\n"
+        for known in PROVIDERS
+        for limits in (known.limits,)
+    ]
+    return PROVIDERS_HEAD + "".join(rows)
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else ""
+
+
+def with_section(text: str, name: str, content: str) -> str:
+    """A written page with the part between its two marks made anew. Raises ValueError for a page without them."""
+    pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    replaced, count = pattern.subn(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
+    if count != 1:
+        raise ValueError(f"a page needs the marks <!-- {name}: ... --> and <!-- /{name} --> once")
+    return replaced
+
+
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
@@ -97,6 +141,9 @@ def pages() -> Mapping[Path, str]:
         PAGES / "flags.md": flags_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
+        ARTICLES / "README.md": f"{MADE}\n{index()}",
+        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
+        LIMITS: with_section((ROOT / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),
     }
 
 
@@ -111,6 +158,7 @@ def main() -> int:
             sys.stderr.write(f"{path} is not current: run make generate\n")
         return 1 if stale else 0
     for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return 0
 

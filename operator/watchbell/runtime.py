@@ -35,12 +35,14 @@ from watchbell.connectors.rotation import RotationWatch
 from watchbell.connectors.trial import Trials
 from watchbell.endpoints import Endpoints
 from watchbell.handlers import Store, registry
+from watchbell.heartbeat import beat
 from watchbell.kube.client import Client
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.lease import LeaseElector
 from watchbell.logs import about
 from watchbell.outbox.outbox import Outbox, OutboxSettings
 from watchbell.outbox.outlet import ConnectorKey
+from watchbell.readings import show
 from watchbell.secretwatch import SecretWatch
 from watchbell.settings import SecretAccess, Settings
 from watchbell.smtp.egress import EgressPolicy
@@ -105,14 +107,15 @@ class Runtime:
         self.connectors = Connectors(parts)
         self.trials = Trials(parts, self.connectors)
         self._vault = Vault(client, settings.cluster_resource_namespace)
+        self.templates = self._build_templates()
         self.outbox = self._build_outbox(identity)
         self.drills = Drills(parts, self.connectors, self.outbox)
         self.connectors.on_seen = self.drills.connector_changed
         self.accounts = self._build_accounts()
-        self.templates = self._build_templates()
         self.collectors = self._build_collectors()
-        self.endpoints = Endpoints(self._readiness, self._refresh_metrics)
+        self.endpoints = Endpoints(self._readiness, self._refresh_metrics, client.pulses.silent)
         self._audit = Audit(client, self._subjects())
+        show(self, client, self._recorder)
 
     # ------------------------------------------------------------------ what it is built of
 
@@ -146,6 +149,7 @@ class Runtime:
             chance=random.random,
             leading=self._leads.is_set,
             on_ready=self._connector_changed,
+            on_proven=self._connector_proven,
         )
 
     def _build_outbox(self, identity: str) -> Outbox:
@@ -164,7 +168,9 @@ class Runtime:
                 send_workers=settings.send_workers,
                 cluster_name=settings.cluster_name,
             ),
-            minter=AccountMinter(self._vault, utc_now, settings.cluster_name),
+            minter=AccountMinter(self._vault, utc_now, settings.cluster_name, self.templates),
+            words=self.templates,
+            recorder=self._recorder,
         )
 
     def _build_accounts(self) -> Accounts:
@@ -238,6 +244,9 @@ class Runtime:
         self.outbox.connector_changed(key)
         self.drills.connector_changed(key)
 
+    def _connector_proven(self, key: ConnectorKey) -> None:
+        self.outbox.connector_proven(key)
+
     def _template_changed(self, namespace: str, name: str) -> None:
         # Templates are built first, since the collectors ask them.
         self.collectors.template_changed(namespace, name)
@@ -245,6 +254,8 @@ class Runtime:
     # ------------------------------------------------------------------ what is seen from outside
 
     def _readiness(self) -> tuple[bool, str]:
+        if self._stopping.is_set():
+            return False, "stopping"
         waiting = [
             name
             for name, is_done in (
@@ -257,8 +268,7 @@ class Runtime:
         return not waiting, f"not yet listed: {', '.join(waiting)}"
 
     def _refresh_metrics(self) -> None:
-        metrics.QUEUE_DEPTH.set(self.outbox.queue_depth)
-        metrics.QUEUE_OLDEST_SECONDS.set(self.outbox.oldest_seconds)
+        metrics.BREAKERS_OPEN.set(self.outbox.open_breakers)
         metrics.OPEN_INCIDENTS.set(self.collectors.open_incidents)
         metrics.WATCHED_PODS.set(self.collectors.matched_pods)
 
@@ -285,6 +295,7 @@ class Runtime:
 
     def _jobs(self) -> list[tuple[str, Any]]:
         jobs = [
+            ("heartbeat", beat(self._client.pulses, time.monotonic)),
             ("events", self._recorder.run()),
             ("connectors", self.connectors.run()),
             ("trials", self.trials.run()),
@@ -332,7 +343,7 @@ class Runtime:
         }
         namespaces = self._settings.watch_namespaces
         return await kopf.spawn_tasks(
-            registry=registry(self._client.access, stores),
+            registry=registry(self._client.access, stores, self._client.pulses),
             standalone=True,
             clusterwide=not namespaces,
             namespaces=list(namespaces),

@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 ENVIRONMENT_PREFIX = "WATCHBELL_"
 DEFAULT_PORTS = "25,465,587,2465,2525,2587"
-_E = TypeVar("_E", bound=StrEnum)
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -112,27 +111,42 @@ def flag(text: str) -> bool:
     return text.lower() in {"true", "1", "yes"}
 
 
-def number(low: int, high: int) -> Callable[[str], int]:
-    """A whole number from `low` to `high`."""
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Reads a whole number from `low` to `high`."""
 
-    def read(text: str) -> int:
-        if not text.isdecimal() or not low <= int(text) <= high:
-            raise SettingError(f"must be a whole number from {low} to {high}, not {text!r}")
+    low: int
+    high: int
+
+    def __call__(self, text: str) -> int:
+        """The number. Raises SettingError."""
+        if not text.isdecimal() or not self.low <= int(text) <= self.high:
+            raise SettingError(f"must be a whole number from {self.low} to {self.high}, not {text!r}")
         return int(text)
 
-    return read
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of the values of an enum, in its own spelling."""
 
-def choice(kind: type[_E]) -> Callable[[str], _E]:
-    """One of the values of an enum, in its own spelling."""
+    kind: type[StrEnum]
 
-    def read(text: str) -> _E:
+    def __call__(self, text: str) -> StrEnum:
+        """The enum's member. Raises SettingError."""
         try:
-            return kind(text)
+            return self.kind(text)
         except ValueError:
-            raise SettingError(f"must be one of {', '.join(kind)}, not {text!r}") from None
+            raise SettingError(f"must be one of {', '.join(self.kind)}, not {text!r}") from None
 
-    return read
+
+def number(low: int, high: int) -> Number:
+    """A whole number from `low` to `high`."""
+    return Number(low, high)
+
+
+def choice(kind: type[StrEnum]) -> Choice:
+    """One of the values of an enum, in its own spelling."""
+    return Choice(kind)
 
 
 class LogLevel(StrEnum):
@@ -209,7 +223,7 @@ OPTIONS = (
     Option(
         "leader_elect", flag, "false", "Hold a Lease, so that of several replicas one works and the others stand by."
     ),
-    Option("lease_seconds", number(4, 120), "10", "How long a lease lasts that is not renewed."),
+    Option("lease_seconds", number(4, 120), "5", "How long a lease lasts that is not renewed."),
     Option("metrics_bind_address", address, "0.0.0.0:8080", "Where /metrics is served."),
     Option("health_bind_address", address, "0.0.0.0:8081", "Where /livez and /readyz are served."),
     Option("log_level", choice(LogLevel), "info", "debug, info, warning or error."),

@@ -13,9 +13,13 @@ import aiohttp
 import kopf
 
 from watchbell.kube.access import Access
+from watchbell.kube.pulse import Pulses
 
 WATCH_SPACING_S = 1.0
 """At least so long between two watch requests for one path: a load balancer that closes each at once would else be asked 6,000 times a second."""
+SERVER_ENDS_S = 600
+SILENT_MOST_S = 900.0
+"""A watch of kopf's is asked for anew after SERVER_ENDS_S, a stall of 70 s and a pause of 30 s at the latest; one that is not hangs."""
 
 
 class EndlessBackoff:
@@ -36,7 +40,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.chunk_size = 100
     settings.watching.inactivity_timeout = 70
     settings.watching.connect_timeout = 10
-    settings.watching.server_timeout = 600
+    settings.watching.server_timeout = SERVER_ENDS_S
     settings.watching.field_selectors["watchbell.dev", "v1alpha1", "smtptests"] = "status.completionTime="
     settings.queueing.idle_timeout = 0.05
     settings.queueing.worker_limit = None
@@ -48,8 +52,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.process.ultimate_exiting_timeout = 60
 
 
-def session(access: Access) -> kopf.AiohttpSession:
-    """A new session for kopf (it closes the one it was given). Call it inside of the running loop."""
+def session(access: Access, pulses: Pulses | None = None) -> kopf.AiohttpSession:
+    """A new session for kopf (it closes the one it was given). Call it inside of the running loop. `pulses` hear of its watches."""
     connector = aiohttp.TCPConnector(limit=0, ssl=access.ssl or True, ttl_dns_cache=60)
     client = aiohttp.ClientSession(
         connector=connector,
@@ -57,7 +61,7 @@ def session(access: Access) -> kopf.AiohttpSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         response_class=LeanResponse,
-        middlewares=(authorize(access), space_watches(time.monotonic)),
+        middlewares=(authorize(access), space_watches(time.monotonic, pulses or Pulses())),
     )
     return kopf.AiohttpSession(server=access.server, default_namespace=access.namespace, aiohttp_session=client)
 
@@ -99,13 +103,17 @@ async def _sign(access: Access, request: aiohttp.ClientRequest) -> None:
         request.headers["Authorization"] = f"Bearer {token}"
 
 
-def space_watches(clock: Callable[[], float]) -> aiohttp.ClientMiddlewareType:
-    """Never two watch requests for one path within WATCH_SPACING_S."""
+def space_watches(clock: Callable[[], float], pulses: Pulses) -> aiohttp.ClientMiddlewareType:
+    """Never two watch requests for one path within WATCH_SPACING_S; each is a sign of life."""
     last: dict[str, float] = {}
 
     async def middleware(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        if request.url.query.get("watch"):
-            path = request.url.path
+        path = request.url.path
+        is_watch = bool(request.url.query.get("watch"))
+        if is_watch or path in last:
+            # A list counts too: while the server is down, that is what is tried again and again.
+            pulses.beat(path, path.rpartition("/")[2], SILENT_MOST_S)
+        if is_watch:
             wait_s = last.get(path, clock() - WATCH_SPACING_S) + WATCH_SPACING_S - clock()
             last[path] = clock() + max(0.0, wait_s)
             if wait_s > 0:

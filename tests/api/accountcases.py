@@ -66,6 +66,7 @@ BOUNDS: list[tuple[str, JsonObject, str, str]] = [
 TAKEN: list[tuple[str, JsonObject]] = [
     ("AccountRecovery", {}),
     ("AccountRecovery", CODES),
+    ("AccountRecovery", {"templateRef": {"name": "reset"}}),
     ("AccountRecovery", CODES | {"codeCount": 20, "expirationSeconds": 604_800, "ttlSecondsAfterFinished": 0}),
     ("AccountRecovery", {"account": "Müller, Björn (prod)", "to": "Björn <bjoern@müller.example>"}),
     ("AccountRecovery", {"link": {"baseURL": "https://[2001:db8::1]:8443/a/b?lang=de&x=%20", "tokenParameter": "t-1"}}),

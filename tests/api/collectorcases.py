@@ -169,7 +169,10 @@ _SILENCE = [
 ]
 
 _FILENAME = "filename must be a plain file name: no path, no quotes, no dot or space at its beginning"
-_CONTENT_TYPE = "contentType must be a text/... or application/... type such as text/csv, without parameters"
+_CONTENT_TYPE = "contentType must be one of the types that may go with a mail, such as text/csv, application/pdf or image/png, without parameters"
+_ONE_SOURCE = "text, configMapKeyRef or secretKeyRef must be set, and only one of them"
+_KEY = {"name": "reports", "key": "october.pdf"}
+_PICTURE = {"filename": "logo.png", "contentType": "image/png", "configMapKeyRef": _KEY, "disposition": "Inline"}
 
 
 def _attached(path: str, message: str, **attachment: Any) -> Refused:
@@ -177,7 +180,46 @@ def _attached(path: str, message: str, **attachment: Any) -> Refused:
     return Refused("EmailMessage", {"attachments": [file]}, f"spec.attachments[0].{path}", message)
 
 
+_SOURCES = [
+    *(
+        Refused(
+            "EmailMessage",
+            {"attachments": [{"filename": "a.pdf", "contentType": "application/pdf", **sources}]},
+            "spec.attachments[0].text",
+            _ONE_SOURCE,
+        )
+        for sources in (
+            {},
+            {"text": "", "configMapKeyRef": _KEY},
+            {"configMapKeyRef": _KEY, "secretKeyRef": _KEY},
+            {"text": "", "secretKeyRef": _KEY},
+        )
+    ),
+    Refused(
+        "EmailMessage",
+        {"attachments": [_PICTURE | {"contentType": "application/pdf"}]},
+        "spec.attachments[0].contentType",
+        "contentType must be an image with disposition Inline",
+    ),
+    Refused(
+        "EmailMessage",
+        {"attachments": [_PICTURE | {"filename": "our logo.png"}]},
+        "spec.attachments[0].filename",
+        "filename must be letters, digits, '.', '_' and '-' with disposition Inline: the HTML shows it as cid:filename",
+    ),
+    *(
+        Refused(
+            "EmailMessage",
+            {"body": ABSENT, "templateRef": use},
+            "spec.templateRef.name",
+            "name or builtin must be set, and not both",
+        )
+        for use in ({}, {"name": "invoice-run", "builtin": "Crash"})
+    ),
+]
+
 _CONTENT = [
+    *_SOURCES,
     *(
         _attached("filename", _FILENAME, filename=name)
         for name in (
@@ -198,6 +240,10 @@ _CONTENT = [
             "csv",
             "multipart/mixed",
             "message/rfc822",
+            "image/svg+xml",
+            "text/javascript",
+            "application/x-msdownload",
+            "application/x-sh",
             "text/csv; charset=latin1",
             "text/csv\r\nX: y",
             "text/",
@@ -319,9 +365,15 @@ BOUNDS: list[tuple[str, JsonObject, str, str]] = [
     ),
     (
         "EmailMessage",
-        {"attachments": [{"filename": "a.csv", "contentType": "text/csv"}]},
-        "spec.attachments[0].text",
+        {"attachments": [{"filename": "a.csv", "contentType": "text/csv", "secretKeyRef": {"name": "a"}}]},
+        "spec.attachments[0].secretKeyRef.key",
         "must be set",
+    ),
+    (
+        "EmailMessage",
+        {"attachments": [_PICTURE | {"disposition": "Hidden"}]},
+        "spec.attachments[0].disposition",
+        "must be one of 'Attachment', 'Inline'",
     ),
     ("CollectorIncident", {"fingerprint": ABSENT}, "spec.fingerprint", "must be set"),
 ]
@@ -428,7 +480,19 @@ TAKEN: list[tuple[str, JsonObject]] = [
                 {"filename": "incidents.csv", "contentType": "text/csv", "text": "a,b\n"},
                 {"filename": "Bericht vom 3. März.json", "contentType": "application/vnd.api+json", "text": ""},
                 {"filename": "x", "contentType": "text/plain", "text": "x" * 10_000},
+                {"filename": "october.pdf", "contentType": "Application/PDF", "configMapKeyRef": _KEY},
+                {"filename": "ca.pem", "contentType": "application/x-pem-file", "secretKeyRef": _KEY},
+                _PICTURE,
             ]
+        },
+    ),
+    (
+        "EmailMessage",
+        {
+            "body": ABSENT,
+            "subject": ABSENT,
+            "templateRef": {"name": "invoice-run"},
+            "parameters": [{"name": "failed", "value": "3"}],
         },
     ),
 ]

@@ -34,6 +34,7 @@ def _cluster(path: str, message: str, **change: Any) -> Refused:
     return Refused("ClusterSmtpConnector", change, path, message)
 
 
+_DKIM = {"domain": "example.com", "selector": "mail1", "secretRef": {"name": "dkim"}}
 _CONNECTOR = [
     _connector("spec.host", "host must be set unless parentRef is", host=ABSENT),
     _connector("spec.from", "from.address must be set unless parentRef is", **{"from": ABSENT}),
@@ -117,6 +118,8 @@ _CONNECTOR = [
             "helloName": "mail.example.com",
             "probe": {"level": "Disabled"},
             "recipientPolicy": {"allowedDomains": ["example.com"]},
+            "fallbackRef": {"kind": "ClusterSmtpConnector", "name": "backup"},
+            "dkim": _DKIM,
         }.items()
     ),
 ]
@@ -226,6 +229,15 @@ _AUTH = [
     ),
 ]
 
+_SIGNED = [
+    _connector(
+        "spec.dkim.selector",
+        "selector must be the name before ._domainkey in DNS: letters, digits, '-' and '.'",
+        dkim=_DKIM | {"selector": selector},
+    )
+    for selector in ("mail_1", "-a", "a..b", "mail1._domainkey")
+]
+
 _CLUSTER = [
     _cluster("spec.headers", "headers may not set one name twice, in whatever case", headers=_TWICE),
     _cluster("spec.from", "from.address must be set", **{"from": {"name": "Alerts"}}),
@@ -269,6 +281,12 @@ _CLUSTER = [
 ]
 
 _MAIL = [
+    Refused(
+        "ClusterSmtpConnector",
+        {"fallbackRef": {"kind": "SmtpConnector", "name": "backup"}},
+        "spec.fallbackRef.kind",
+        "fallbackRef.kind must be ClusterSmtpConnector: a cluster connector has no namespace to look in",
+    ),
     Refused("SmtpTest", {"to": []}, "spec.to", "to must name a recipient at level Deliver"),
     Refused("SmtpTest", {"to": ABSENT}, "spec.to", "to must name a recipient at level Deliver"),
     Refused("EmailMessage", {"to": ABSENT}, "spec.to", "to, cc or bcc must name at least one recipient"),
@@ -337,9 +355,23 @@ _MAIL = [
     ),
 ]
 
-REFUSED = [*_CONNECTOR, *_TLS, *_AUTH, *_CLUSTER, *_MAIL]
+REFUSED = [*_CONNECTOR, *_SIGNED, *_TLS, *_AUTH, *_CLUSTER, *_MAIL]
 
 BOUNDS: list[tuple[str, JsonObject, str, str]] = [
+    ("SmtpConnector", {"limits": {"messagesPerMinute": 0}}, "spec.limits.messagesPerMinute", "must be at least 1"),
+    ("SmtpConnector", {"limits": {"recipientsPerDay": 0}}, "spec.limits.recipientsPerDay", "must be at least 1"),
+    (
+        "EmailMessage",
+        {"onUnavailable": "Drop"},
+        "spec.onUnavailable",
+        "must be one of 'Hold', 'Discard'",
+    ),
+    (
+        "SmtpConnector",
+        {"fallbackRef": {"name": "backup"}},
+        "spec.fallbackRef.kind",
+        "must be set",
+    ),
     ("SmtpConnector", {"port": 0}, "spec.port", "must be at least 1"),
     ("SmtpConnector", {"port": 65536}, "spec.port", "must be at most 65535"),
     ("SmtpConnector", {"port": "587"}, "spec.port", "must be a whole number"),
@@ -395,6 +427,10 @@ BOUNDS: list[tuple[str, JsonObject, str, str]] = [
 ]
 
 TAKEN: list[tuple[str, JsonObject]] = [
+    ("SmtpConnector", {"fallbackRef": {"kind": "SmtpConnector", "name": "backup"}}),
+    ("ClusterSmtpConnector", {"fallbackRef": {"kind": "ClusterSmtpConnector", "name": "backup"}}),
+    ("SmtpConnector", {"limits": {"messagesPerMinute": 30, "messagesPerDay": 2000, "recipientsPerDay": 10_000}}),
+    ("EmailMessage", {"onUnavailable": "Discard"}),
     *((kind, {}) for kind in BASES),
     *(
         ("SmtpConnector", {"host": host})
@@ -441,6 +477,9 @@ TAKEN: list[tuple[str, JsonObject]] = [
     ("SmtpConnector", {"auth": {"username": "u@example.com", "oauth2": _OAUTH | {"grant": "WorkloadIdentity"}}}),
     ("SmtpConnector", {"auth": _SECRET | {"ses": {"region": "us-gov-west-1"}, "passwordKey": "secret-key"}}),
     ("SmtpConnector", {"recipientPolicy": {"allowedDomains": ["example.com"], "deniedDomains": ["müller.example"]}}),
+    ("SmtpConnector", {"dkim": _DKIM}),
+    ("SmtpConnector", {"dkim": _DKIM | {"domain": "müller.example", "selector": "2026-11.mail", "key": "ed25519.pem"}}),
+    ("ClusterSmtpConnector", {"dkim": _DKIM}),
     ("ClusterSmtpConnector", {"allowedNamespaces": {"from": "Names", "names": ["team-a"]}}),
     ("ClusterSmtpConnector", {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"mail": "yes"}}}}),
     ("ClusterSmtpConnector", {"allowedUses": ["Alert"], "allowedFromAddresses": ["*@example.com", "a@example.com"]}),

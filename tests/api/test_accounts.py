@@ -113,7 +113,7 @@ async def test_a_process_that_dies_between_message_and_status_leaves_one_message
                 first.start(sends=False)
                 await first.keys()
                 await first.ask(**CODES)
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while not await first.messages():  # noqa: ASYNC110 - another task decides when
                         await asyncio.sleep(0.01)
                 before = await hashes_of(first)
@@ -360,7 +360,7 @@ async def test_a_finished_one_is_deleted_when_its_time_is_over(control_plane, na
 
 
 async def gone(one: Room) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await one.client.get(RECOVERIES, "reset-alice", one.namespace)

@@ -7,7 +7,7 @@ import yaml
 
 from commandrig import OURS, Commander, conditions, incident_body
 from watchbell.cli.options import SAMPLES
-from watchbell.mail.template_samples import samples
+from watchbell.mail.template_samples import account_samples, samples
 
 SPEC = {
     "subject": "{{ incident.owner }} {{ incident.transition }}",
@@ -59,7 +59,7 @@ def test_a_file_is_shown_with_a_sample_and_its_html_goes_into_a_file(watchbell, 
 
 
 def test_every_sample_can_be_chosen_by_its_word():
-    assert tuple(sample.word for sample in samples()) == SAMPLES
+    assert tuple(sample.word for sample in (*samples(), *account_samples())) == SAMPLES
 
 
 def test_a_template_of_the_cluster_is_shown_with_an_incident_that_was_recorded(control_plane, namespace, watchbell):

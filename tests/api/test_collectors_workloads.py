@@ -338,7 +338,7 @@ async def test_events_that_cannot_be_had_are_none_and_cost_no_time(control_plane
         proxy.plan = lambda _request: Hang()
         began = time.monotonic()
         assert await warning_events(client, namespace, "gateway-0", deadline_s=0.1) == ()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from watchbell.api.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")})
-PATHS = {"Secret": "/api/v1/namespaces/{}/secrets"} | {
+PATHS = {
+    "Secret": "/api/v1/namespaces/{}/secrets",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+} | {
     kind.kind: f"/apis/watchbell.dev/v1alpha1/{'namespaces/{}/' if kind.namespaced else ''}{kind.plural}"
     for kind in KINDS
 }

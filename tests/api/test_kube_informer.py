@@ -8,9 +8,11 @@ import pytest
 
 from faultproxy import Answer, CutAfter, Request, StallAfter, Stream
 from kuberig import Meta, Settings, client_of, config_map, fresh_namespace, make, proxied, running, until
+from watchbell.kube.access import Access
 from watchbell.kube.client import CONFIGMAPS, Client, Resource, custom
 from watchbell.kube.errors import Forbidden, NotFound
 from watchbell.kube.informer import Informer, Pace
+from watchbell.kube.pulse import Pulses
 
 QUICK = Pace(rewatch_s=1.0, backoff_first_s=0.05, backoff_most_s=0.2, refused_s=0.2, stall_s=70, page_limit=3)
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles")
@@ -51,7 +53,7 @@ async def test_a_list_of_several_pages_is_complete_and_every_later_change_is_tol
         changes = Changes()
         watch = informer(client, namespace, changes)
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             assert {name for _, name in watch.store} == {f"page-{number}" for number in range(7)}
             changes.told.clear()
             await make(client, namespace, "later")
@@ -149,7 +151,7 @@ async def test_a_continue_token_that_expired_starts_the_list_again(control_plane
         changes = Changes()
         watch = informer(client, namespace, changes)
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
         assert sorted(changes.told) == [("added", f"token-{number}") for number in range(7)]
 
 
@@ -168,7 +170,7 @@ async def test_errors_of_the_server_are_waited_out(control_plane):
         async with running(watch.run()):
             await until(lambda: watch.failure is not None)
             assert "503" in str(watch.failure)
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await make(direct, namespace, "healed")
             await until(lambda: changes.told == [("added", "healed")])
             assert watch.failure is None
@@ -234,7 +236,7 @@ async def test_a_refusal_is_told_and_healed_by_a_role(control_plane):
                 },
                 namespace,
             )
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             assert watch.failure is None
 
 
@@ -289,7 +291,7 @@ async def test_an_object_that_leaves_the_selector_is_told_as_deleted(control_pla
         changes = Changes()
         watch = informer(client, namespace, changes, label_selector="team=a")
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await client.patch(CONFIGMAPS, "mine", {"metadata": {"labels": {"team": "b"}}}, namespace)
             await until(lambda: len(changes.told) == 2)
         assert changes.told == [("added", "mine"), ("deleted", "mine")]
@@ -309,7 +311,7 @@ async def test_an_object_of_an_unexpected_shape_is_left_out_and_the_others_are_n
             client, CONFIGMAPS, Numbers, namespace=namespace, on_change=lambda _, new: told.append(new), pace=QUICK
         )
         async with running(watch.run()):
-            await asyncio.wait_for(watch.synced.wait(), 10)
+            await asyncio.wait_for(watch.synced.wait(), 30)
             await client.create(CONFIGMAPS, config_map("more-words", key="still none"), namespace)
             await make(client, namespace, "last")
             await until(lambda: len(told) == 2)
@@ -386,3 +388,51 @@ async def test_after_any_storm_of_faults_the_picture_is_the_servers(control_plan
             await until(lambda: {n: o.metadata.resource_version for n, o in mirror.known.items()} == there, 30)
         assert {name: item for (_, name), item in watch.store.items()} == mirror.known
         assert len(proxy.requests) > 15
+
+
+async def test_a_watch_that_tries_again_while_the_server_is_down_lives_and_one_that_ended_is_not_missed():
+    now = [0.0]
+    client = Client(Access("http://127.0.0.1:1", None, None, "default"))
+    client.pulses = Pulses(lambda: now[0])
+    watch = informer(client, "obs", Changes())
+    try:
+        async with running(watch.run()):
+            await until(lambda: watch.failure is not None)
+            for _ in range(2):
+                now[0] += 1000
+                await until(lambda: client.pulses.silent() == ())
+            assert list(client.pulses.ages()) == ["configmaps"]
+        assert client.pulses.ages() == {}
+    finally:
+        await client.close()
+
+
+async def test_every_line_of_a_watch_is_a_sign_of_life(control_plane):
+    now = [0.0]
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        client.pulses = Pulses(lambda: now[0])
+        watch = informer(client, namespace, Changes())
+        async with running(watch.run()):
+            await asyncio.wait_for(watch.synced.wait(), 30)
+            now[0] += 1000
+            assert client.pulses.silent() == ("configmaps was last heard of 1000 s ago, the limit is 300 s",)
+            await make(client, namespace, "news")
+            await until(lambda: client.pulses.silent() == ())
+
+
+async def test_what_the_watch_brings_as_new_is_told_whole_and_what_was_listed_is_not(control_plane):
+    async with client_of(control_plane) as client, fresh_namespace(client) as namespace:
+        await make(client, namespace, "listed")
+        changes, whole = Changes(), []
+        watch = informer(client, namespace, changes, on_added=lambda new, text: whole.append((new, text)))
+        async with running(watch.run()):
+            await asyncio.wait_for(watch.synced.wait(), 30)
+            body = config_map("new", {"a": "b"}, key="value")
+            await client.create(CONFIGMAPS, body, namespace)
+            await client.patch(CONFIGMAPS, "new", {"data": {"key": "other"}}, namespace)
+            await until(lambda: ("changed", "new") in changes.told)
+
+    ((new, text),) = whole
+    assert new.metadata.name == "new"
+    assert json.loads(text)["metadata"]["labels"] == {"a": "b"}
+    assert json.loads(text)["data"] == {"key": "value"}

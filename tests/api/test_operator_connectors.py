@@ -6,7 +6,7 @@ from operatorrig import KINDS, condition, until, world
 from smtprig import CANARY
 
 MAIL = {"to": ["ops@example.org"], "subject": "Hello", "body": {"text": "Something happened.\n"}}
-PROMPTLY_S = 10
+PROMPTLY_S = 60
 
 
 async def test_a_message_that_waits_for_its_connector_goes_out_as_soon_as_there_is_one(

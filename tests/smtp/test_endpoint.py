@@ -145,14 +145,14 @@ async def test_a_resolver_that_hangs_costs_no_more_than_its_time():
     release = threading.Event()
 
     def hang(host, port):
-        release.wait(20)
+        release.wait(120)
         return []
 
     async with resolver_of(hang) as resolver:
         started = time.monotonic()
         found = await resolve("slow.example", 587, EgressPolicy(), timeout_s=0.1, resolver=resolver)
         release.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     assert isinstance(found, Fault)
     assert found.reason is Reason.DNS_TEMPORARY_FAILURE
     assert "no answer within 0.1 s" in found.chain
@@ -215,19 +215,20 @@ async def test_the_checked_address_itself_is_dialled():
 async def test_a_black_hole_costs_a_quarter_of_a_second_when_another_address_answers():
     async with black_hole() as silent, listening() as port:
         started = time.monotonic()
-        found = await connect([at(silent), at(port)])
+        found = await connect([at(silent), at(port)], Timeouts(connect_each_s=60, connect_all_s=90))
         elapsed = time.monotonic() - started
         assert isinstance(found, Connected)
         assert found.address.port == port
-        assert 0.2 < elapsed < 2
+        assert 0.2 < elapsed < 50
         found.sock.close()
 
 
-async def test_a_refusal_starts_the_next_address_at_once():
+async def test_a_refusal_starts_the_next_address_at_once(monkeypatch):
+    monkeypatch.setattr("watchbell.smtp.endpoint.STAGGER_S", 100.0)
     async with listening() as port:
         started = time.monotonic()
-        found = await connect([at(refused_port()), at(port)])
-        assert time.monotonic() - started < 0.2
+        found = await connect([at(refused_port()), at(port)], Timeouts(connect_each_s=60, connect_all_s=90))
+        assert time.monotonic() - started < 50
         assert isinstance(found, Connected)
         found.sock.close()
 
@@ -244,8 +245,8 @@ async def test_a_refused_connection_is_told_as_people_search_for_it():
 async def test_silence_ends_at_the_time_for_each_address():
     async with black_hole() as port:
         started = time.monotonic()
-        found = await connect([at(port)], QUICK)
-        assert time.monotonic() - started < 3
+        found = await connect([at(port)], Timeouts(connect_each_s=0.4, connect_all_s=100))
+        assert time.monotonic() - started < 60
     assert isinstance(found, Fault)
     assert found.reason is Reason.CONNECTION_TIMED_OUT
     assert found.chain[0] == f"dial tcp 127.0.0.1:{port}: connect: connection timed out (ETIMEDOUT)"

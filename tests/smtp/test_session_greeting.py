@@ -61,13 +61,13 @@ async def test_an_odd_greeting_is_still_a_greeting(script):
 
 
 async def test_a_drip_of_bytes_ends_with_the_stage_and_not_with_each_byte():
-    drip = [step for _ in range(200) for step in (b"2", 0.05)]
+    drip = [step for _ in range(2000) for step in (b"2", 0.05)]
     async with Scripted([b"220-", *drip]) as server:
         started = time.monotonic()
         fault = await provoke(server.port, impatient=("greeting_s",))
 
     assert fault.reason is Reason.GREETING_TIMED_OUT
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 60
 
 
 async def test_a_silent_server_is_told_from_one_that_waits_for_tls(authority_context):

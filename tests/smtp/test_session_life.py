@@ -49,7 +49,7 @@ SILENCES = [
 
 
 async def reached(server: Scripted, steps_heard: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while server.connections == 0 or len(server.heard) < steps_heard:  # noqa: ASYNC110 - the server has no event for this
             await asyncio.sleep(0.001)
 
@@ -106,7 +106,7 @@ async def test_a_message_that_is_cancelled_while_its_reply_arrives_is_cancelled(
         session.dialog.wire.data_received(b"354 go\r\n")
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await sending
         await server.left()
 
@@ -215,4 +215,4 @@ async def test_a_healthy_probe_over_tls_with_a_login_takes_a_few_milliseconds(au
             assert (await probe(target, shared, Level.AUTHENTICATE)).fault is None
             taken.append(time.perf_counter() - started)
 
-    assert sorted(taken)[4] < 0.5, "the goal is 20 ms on an idle machine; this catches only what is slow by design"
+    assert sorted(taken)[4] < 4, "the goal is 20 ms on an idle machine; this catches only what waits for a time-out"

@@ -164,7 +164,7 @@ async def test_a_hang_up_while_the_gate_thinks_is_heard_and_nothing_is_sent():
         session = await opened(relay(server.port))
 
         async def slow() -> bool:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not session.dialog.wire.has_unasked_bytes:  # noqa: ASYNC110 - the wire has no event for this
                     await asyncio.sleep(0.001)
             return True
@@ -193,7 +193,7 @@ async def test_a_gate_that_raises_closes_the_connection():
 BIG = b"Subject: big\r\n\r\n" + b"0123456789abcdef" * 64 * 1024 * 8 + b"\r\n"
 
 
-@pytest.mark.parametrize("then", [("close",), ("stop", 30), ("hang",)], ids=["closes", "stops reading", "reads on"])
+@pytest.mark.parametrize("then", [("close",), ("stop", 100), ("hang",)], ids=["closes", "stops reading", "reads on"])
 async def test_a_refusal_in_the_middle_of_the_body_is_read_and_not_called_unknown(then):
     early = b"552 5.3.4 message too big\r\n"
     async with Scripted([*ENVELOPE, GO, "taste", early, *then]) as server:
@@ -202,7 +202,7 @@ async def test_a_refusal_in_the_middle_of_the_body_is_read_and_not_called_unknow
 
     assert only(report) == (REFUSED, Reason.MESSAGE_TOO_LARGE)
     assert not session.is_usable
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 async def test_a_drop_in_the_middle_of_the_body_is_not_called_unknown():

@@ -231,3 +231,12 @@ def test_before_its_message_is_made_it_names_none_and_what_is_missing():
     assert [one["message"] for one in late["conditions"]] == [
         "expirationSeconds were over before the mail could be made. make it"
     ] * 2
+
+
+def test_with_a_users_template_the_subject_is_made_with_the_text():
+    one = recovery(templateRef={"name": "reset"})
+    body = stored(one)
+    assert "subject" not in body["spec"]
+    assert parse(EmailMessage, body) != ()
+    assert plans.stranger(body, one) == ""
+    assert plans.stranger(stored(one, subject="Mine"), one) == "spec.subject: is not what its AccountRecovery says"

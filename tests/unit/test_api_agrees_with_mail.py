@@ -81,7 +81,9 @@ def test_a_mailbox_with_a_name_is_taken_by_both(text: str):
 
 def attachments_of(spec):
     return tuple(
-        Attachment(item["filename"], item["contentType"], item["text"]) for item in spec.get("attachments", ())
+        Attachment(item["filename"], item["contentType"], item["text"])
+        for item in spec.get("attachments", ())
+        if "text" in item
     )
 
 

@@ -26,8 +26,11 @@ def test_the_version_is_there_as_a_flag_too(capsys):
     ("arguments", "told"),
     [
         ([], "the following arguments are required: VERB; see: watchbell --help"),
-        (["fly"], "invalid choice: 'fly'"),
-        (["run", "--fly"], "unrecognized arguments: --fly; see: watchbell --help"),
+        (["fly"], "invalid choice: 'fly' (choose from run, "),
+        (["prob"], "invalid choice: 'prob' (did you mean probe?); see: watchbell --help"),
+        (["silence", "exipre"], "invalid choice: 'exipre' (did you mean expire?); see: watchbell silence --help"),
+        (["run", "--fly"], "unrecognized arguments: --fly; see: watchbell run --help"),
+        (["probe", "host", "--tsl=implicit"], "unrecognized arguments: --tsl=implicit; did you mean --tls?"),
         (["run", "--send-workers"], "expected one argument; see: watchbell run --help"),
         (["run", "--send-workers=many"], "--send-workers must be a whole number from 1 to 64, not 'many'"),
     ],

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from dkimrig import made, pem
 from watchbell.api.connector import ClusterConnectorSpec, NamespacedConnectorSpec
 from watchbell.api.enums import ConnectorKind, Mechanism
 from watchbell.api.reasons import Reason
@@ -182,5 +183,112 @@ def test_a_child_inherits_each_limit_that_it_does_not_set():
     assert (limits.max_connections, limits.max_message_bytes, limits.max_recipients_per_message) == (1, 4096, 50)
 
 
+GMAIL = "smtp.gmail.com"
+
+
+def allowances(child, parent):
+    made = found({"host": GMAIL, "limits": parent})
+    if child is not None:
+        made = replace(found({"limits": child}), base=made.base, base_key=PARENT)
+    result = assemble(KEY, made, ALLOWED)
+    assert isinstance(result, Assembled)
+    account = result.outlet.relay.account
+    names = {str(KEY): "own", str(PARENT): "parent", account: "account"}
+    return {
+        names[one.scope]: (one.messages_per_minute, one.messages_per_day, one.recipients_per_day)
+        for one in result.outlet.limits.allowances
+    }
+
+
+PARENT = ConnectorKey(ConnectorKind.CLUSTER_SMTP_CONNECTOR, "", "corporate")
+
+
+@pytest.mark.parametrize(
+    ("child", "parent", "expected"),
+    [
+        (None, {}, {"account": (0, 500, 10_000)}),
+        (None, {"messagesPerDay": 2000}, {"own": (0, 2000, 0), "account": (0, 0, 10_000)}),
+        (
+            None,
+            {"messagesPerMinute": 5, "messagesPerDay": 9, "recipientsPerDay": 7},
+            {"own": (5, 9, 7)},
+        ),
+        ({"messagesPerDay": 50}, {}, {"own": (0, 50, 0), "account": (0, 500, 10_000)}),
+        (
+            {"messagesPerDay": 5000},
+            {"messagesPerDay": 100},
+            {"own": (0, 5000, 0), "parent": (0, 100, 0), "account": (0, 0, 10_000)},
+        ),
+    ],
+    ids=["the provider's", "a paid plan", "all set", "a child with less", "a child that cannot lift its parent's"],
+)
+def test_mail_counts_against_the_connector_its_parent_and_its_provider(child, parent, expected):
+    assert allowances(child, parent) == expected
+
+
+def test_an_unknown_host_has_no_rate():
+    result = assemble(KEY, found({}), ALLOWED)
+    assert isinstance(result, Assembled)
+    assert result.outlet.limits.allowances == ()
+
+
+def test_a_connector_cannot_be_its_own_fallback_nor_a_parent_that_of_its_children():
+    own = refusal({"fallbackRef": {"kind": "SmtpConnector", "name": "default"}})
+    assert (own.reason, own.condition) == (Reason.FALLBACK_IS_ITSELF, "Accepted")
+    fallback = {"fallbackRef": {"kind": "ClusterSmtpConnector", "name": "corporate"}}
+    child = replace(found({}), base=found(fallback, cluster=True).base, base_key=PARENT)
+    refused = assemble(KEY, child, ALLOWED)
+    assert isinstance(refused, Refusal)
+    assert "spec.fallbackRef of ClusterSmtpConnector/corporate names the connector itself" in refused.message
+    assert isinstance(assemble(KEY, found(fallback), ALLOWED), Assembled)
+
+
 def test_the_sender_of_an_international_domain_is_encoded_for_the_wire():
     assert relay({"from": {"address": "a@bücher.example"}}).mail_from == "a@xn--bcher-kva.example"
+
+
+DKIM = {"dkim": {"domain": "müller.example", "selector": "mail1", "secretRef": {"name": "dkim"}}}
+SIGNS = {"watchbell.dev/dkim-key": "true"}
+
+
+def dkim_of(data, labels=SIGNS):
+    view = SecretView("shop", "dkim", "1", "Opaque", labels, {}, data)
+    return assemble(KEY, replace(found(DKIM), dkim=view), ALLOWED)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ed25519"])
+def test_a_connector_with_a_key_signs_for_its_domain_in_a_labels(kind):
+    result = dkim_of({"private.pem": pem(made(kind)).encode()})
+    assert isinstance(result, Assembled), result
+    key = result.outlet.dkim
+    assert key is not None
+    assert (key.domain, key.selector, key.algorithm) == ("xn--mller-kva.example", "mail1", f"{kind}-sha256")
+    assert "PRIVATE" not in repr(result)
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "reason", "told"),
+    [
+        ({"private.pem": b"x"}, {}, Reason.SECRET_NOT_OPTED_IN, "label secret dkim watchbell.dev/dkim-key=true"),
+        (
+            {"private.pem": b"x"},
+            {"watchbell.dev/smtp": "true"},
+            Reason.SECRET_NOT_OPTED_IN,
+            "label secret dkim watchbell.dev/dkim-key=true",
+        ),
+        ({"tls.key": b"x"}, SIGNS, Reason.SECRET_KEY_MISSING, "has no key private.pem (keys: tls.key)"),
+        ({"private.pem": b"\xff"}, SIGNS, Reason.SECRET_MALFORMED, "is not UTF-8 text"),
+        (
+            {"private.pem": b"hunter2"},
+            SIGNS,
+            Reason.SECRET_MALFORMED,
+            "key private.pem of Secret dkim is not a private key",
+        ),
+    ],
+)
+def test_a_key_that_cannot_sign_is_named_with_its_cure_and_never_shown(data, labels, reason, told):
+    result = dkim_of(data, labels)
+    assert isinstance(result, Refusal), result
+    assert (result.condition, result.reason) == ("ResolvedRefs", reason)
+    assert told in result.message
+    assert "hunter2" not in result.message

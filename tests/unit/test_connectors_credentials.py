@@ -93,6 +93,14 @@ def test_a_pinned_secret_goes_to_its_hosts_only(pinned, host, allowed):
         assert (refusal.condition, refusal.reason) == ("Accepted", Reason.HOST_NOT_ALLOWED)
 
 
+@pytest.mark.parametrize("password", ["größeres-pw1", "пароль-для-почты"])
+def test_a_password_beyond_ascii_is_a_password(password):
+    assert len(password) % 4 == 0, "as long as a base64 text may be"
+    found = read_value(secret({"password": password.encode()}), "password")
+    assert isinstance(found, Value)
+    assert found.secret.reveal() == password
+
+
 @given(st.binary(max_size=64))
 def test_no_value_ever_shows_in_a_refusal_or_a_repr(raw):
     view = secret({"password": b"canary-" + raw})

@@ -2,9 +2,9 @@ import pytest
 
 from watchbell.api.connector import AllowedNamespaces
 from watchbell.api.enums import Use
-from watchbell.api.meta import LabelSelector
+from watchbell.api.meta import LabelSelector, selects
 from watchbell.api.reasons import Reason
-from watchbell.connectors.tenancy import namespace_refusal, selects, sender_refusal, use_refusal
+from watchbell.connectors.tenancy import namespace_refusal, sender_refusal, use_refusal
 
 
 @pytest.mark.parametrize(

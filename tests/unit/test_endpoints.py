@@ -14,8 +14,8 @@ ANY = BindAddress("127.0.0.1", 0)
 
 
 @asynccontextmanager
-async def serving(readiness=lambda: (True, ""), refresh=lambda: None, health=ANY, other=ANY):
-    endpoints = Endpoints(readiness, refresh)
+async def serving(readiness=lambda: (True, ""), refresh=lambda: None, health=ANY, other=ANY, liveness=tuple):
+    endpoints = Endpoints(readiness, refresh, liveness)
     try:
         await endpoints.start(health, other)
         yield endpoints
@@ -38,6 +38,20 @@ async def test_alive_is_not_ready_and_not_ready_says_why():
         answers.pop(0)
         assert (await get(port, "/readyz"))[:2] == (200, "ok\n")
         assert (await get(port, "/metrics"))[0] == 404, "metrics are not shown where health is"
+
+
+async def test_what_hangs_is_named_and_logged(caplog):
+    complaints = []
+    async with serving(liveness=lambda: tuple(complaints)) as endpoints:
+        port = endpoints.ports["health"]
+        assert (await get(port, "/livez"))[:2] == (200, "ok\n")
+        complaints += ["pods was last heard of 301 s ago", "nodes was last heard of 300 s ago"]
+        for path in ("/livez", "/healthz"):
+            assert (await get(port, path))[:2] == (503, "\n".join((*complaints, "")))
+        assert (await get(port, "/readyz"))[:2] == (200, "ok\n"), "who hangs may still be ready"
+        assert "; ".join(complaints) in caplog.text
+        complaints.clear()
+        assert (await get(port, "/livez"))[:2] == (200, "ok\n")
 
 
 async def test_metrics_are_made_fresh_for_each_look():

@@ -159,6 +159,90 @@ def test_too_many_and_too_much_are_refused() -> None:
     assert refused(*big).message.startswith("are larger than")
 
 
+def test_a_file_of_twenty_megabytes_is_refused_and_not_encoded() -> None:
+    problem = refused(CSV, Attachment("a.bin", "application/octet-stream", data=bytes(20 * 1024 * 1024)))
+    assert (problem.field, problem.message) == ("attachments[1]", "has 20971520 bytes, and a file may have 4194304")
+
+
+def test_an_empty_file_has_a_part_of_its_own() -> None:
+    (part,) = attached(built(Attachment("empty.csv", "text/csv", data=b"")))
+    assert (part.get_filename(), part.get_payload(decode=True)) == ("empty.csv", b"")
+
+
+def test_a_file_that_is_not_what_its_type_says_is_refused_at_its_type() -> None:
+    problem = refused(Attachment("a.png", "image/png", data=b"%PDF-1.7"))
+    assert problem.field == "attachments[0].contentType"
+    assert problem.message == "says image/png, but the file is a PDF document; declare the type that it has"
+
+
+LOGO = Attachment("logo.png", "image/png", data=b"\x89PNG\r\n\x1a\n" + bytes(64), is_inline=True)
+SHOWS = '<p><img alt="" src="cid:logo.png"></p>'
+
+
+def test_an_image_that_the_html_shows_is_related_to_it() -> None:
+    message = parsed(built(LOGO, CSV, html=SHOWS))
+    assert [part.get_content_type() for part in message.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "text/csv",
+    ]
+    only = parsed(built(LOGO, html=SHOWS, text=""))
+    assert only.get_content_type() == "multipart/related"
+    assert only["Content-Type"].params["type"] == "text/html"
+    image = next(part for part in only.walk() if part.get_content_type() == "image/png")
+    assert (image["Content-ID"], image["Content-Disposition"]) == ("<logo.png>", 'inline; filename="logo.png"')
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        SHOWS,
+        "<td background='cid:logo.png'>",
+        "<img src=cid:logo.png>",
+        "<p style=\"background: url('cid:logo.png')\">",
+        '<IMG SRC = "CID:logo.png">',
+        '<img src="cid:logo%2Epng">',
+    ],
+)
+def test_every_way_to_show_an_image_is_seen(html: str) -> None:
+    assert b"multipart/related" in built(LOGO, html=html)
+
+
+@pytest.mark.parametrize(
+    ("html", "images", "told"),
+    [
+        ("<p>Hello</p>", (LOGO,), "does not show cid:logo.png, which is attached with disposition Inline"),
+        (SHOWS, (), "shows cid:logo.png, and no attachment with disposition Inline has this filename"),
+        (
+            '<img src="cid:a.png">',
+            (LOGO,),
+            "shows cid:a.png, and no attachment with disposition Inline has this filename",
+        ),
+        ("", (LOGO,), "does not show cid:logo.png, which is attached with disposition Inline"),
+    ],
+)
+def test_a_picture_that_nobody_would_see_is_a_mistake(html: str, images: tuple[Attachment, ...], told: str) -> None:
+    problem = build(dataclasses.replace(BASE, html=html, attachments=images))
+    assert problem == MessageProblem("html", told)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"filename": "our logo.png"}, "filename"),
+        ({"filename": "größe.png"}, "filename"),
+        ({"filename": "a>b.png"}, "filename"),
+        ({"content_type": "application/pdf"}, "contentType"),
+    ],
+)
+def test_an_image_within_the_html_has_a_name_that_can_be_an_identifier(changes: dict[str, str], field: str) -> None:
+    assert refused(dataclasses.replace(LOGO, **changes)).field == f"attachments[0].{field}"  # type: ignore[arg-type] # the names are those of Attachment
+
+
 @given(
     st.text(max_size=60),
     st.one_of(st.sampled_from(["text/csv", "application/json", "text/plain; charset=utf-8"]), st.text(max_size=20)),

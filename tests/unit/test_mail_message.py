@@ -241,7 +241,7 @@ def test_a_hidden_character_is_refused_in_every_header_a_user_can_set(hidden: st
     assert refused(sender=Mailbox(text, "a@example.org")).field == "from"
     assert refused(to=(Mailbox(text, "a@example.org"),)).field == "to"
     assert refused(cc=(Mailbox("", f"a{hidden}@example.org"),)).field == "cc"
-    assert refused(reply_to=Mailbox("", f"a@example.org{hidden}")).field == "replyTo"
+    assert refused(reply_to=(Mailbox("", f"a@example.org{hidden}"),)).field == "replyTo"
     assert refused(extra_headers=(("X-A", text),)).field == "headers[X-A]"
     assert refused(message_id=f"<a{hidden}@example.org>").field == "messageID"
     assert refused(thread_root=f"<a@example.org>{hidden}").field == "threadRoot"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 
 from mailrig import HOSTILE, NOW, both, built, flat, is_harmless
-from watchbell.mail.recovery import RecoveryFacts, render_codes, render_reset
+from watchbell.mail.document import Rendered
+from watchbell.mail.recovery import RecoveryFacts, render_codes, render_reset, unfit
 
 FACTS = RecoveryFacts("alice", "app.example.com", NOW, NOW + timedelta(seconds=900), "apps", "reset-alice", "prod-eu-1")
 LINK = "https://app.example.com/reset?lang=de&token=" + "eyJhbGciOiJIUzI1NiJ9" * 20
@@ -78,3 +79,33 @@ def test_no_account_and_no_name_writes_into_the_mail(account, name):
 
 def test_the_same_facts_are_the_same_bytes():
     assert built(render_reset(FACTS, LINK)) == built(render_reset(FACTS, LINK))
+
+
+WAY, TWO = "https://app.example.com/reset?a=1&token=eyJ.a_b-c", ("7K3QX-9MPRT", "0A1BC-2DEFG")
+
+
+@pytest.mark.parametrize(
+    ("made", "link", "codes", "told"),
+    [
+        (Rendered("Hello", f"go to {WAY}", ""), WAY, (), ""),
+        (Rendered("Hello", "see the HTML", f'<a href="{WAY.replace("&", "&amp;")}">x</a>'), WAY, (), ""),
+        (Rendered("Hello", "nothing", "<p>nothing</p>"), WAY, (), "does not write account.link"),
+        (Rendered("Hello", f"go to {WAY[:-1]}", ""), WAY, (), "does not write account.link"),
+        (
+            Rendered("eyJ.a_b-c", WAY, ""),
+            WAY,
+            (),
+            "writes the link or a code into the subject, which shows on locked screens",
+        ),
+        (Rendered("Hello", " ".join(TWO), ""), "", TWO, ""),
+        (Rendered("Hello", TWO[0], ""), "", TWO, "does not write every one of account.codes"),
+        (
+            Rendered(f"First: {TWO[1]}", " ".join(TWO), ""),
+            "",
+            TWO,
+            "writes the link or a code into the subject, which shows on locked screens",
+        ),
+    ],
+)
+def test_a_mail_in_a_users_words_must_let_people_in_and_show_nothing_on_the_way(made, link, codes, told):
+    assert unfit(made, link, codes) == told

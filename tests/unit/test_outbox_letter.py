@@ -106,7 +106,7 @@ def test_answers_go_where_the_message_says_and_else_where_the_connector_says():
     assert parsed(composed(read(body()), at))["Reply-To"] == "team@example.com"
     assert parsed(composed(read(body(replyTo=["me@example.org"])), at))["Reply-To"] == "me@example.org"
     both = parsed(composed(read(body(replyTo=["me@example.org", "You <you@example.org>"])), at))
-    assert both["Reply-To"] == "me@example.org, you@example.org"
+    assert both["Reply-To"] == "me@example.org, You <you@example.org>"
 
 
 def test_an_incidents_message_is_an_alert_with_a_thread_and_a_list():

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from watchbell.api.enums import ConnectorKind, Priority
 from watchbell.outbox.note import Metadata, Note, Reference, Result, Spec, Status, note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey
-from watchbell.outbox.queue import WorkingSet
+from watchbell.outbox.queue import QueueState, WorkingSet
 
 NOW = 1_800_000_000.0
 
@@ -127,7 +127,7 @@ def test_a_held_message_is_looked_at_again_without_any_change():
 
 
 def test_texts_of_a_long_backlog_are_not_kept():
-    workset = WorkingSet(bodies_max=2)
+    workset = WorkingSet(bodies_max_bytes=2 * len(b'{"spec":{}}'))
     for i in range(4):
         workset.add(note(i), NOW, {"spec": {}})
     kept = [workset.get(str(i)).body is not None for i in range(4)]
@@ -141,14 +141,45 @@ def test_an_answer_that_comes_after_the_watch_still_saves_a_read():
     assert workset.take(NOW).body == {"spec": {}}
 
 
-def test_the_queue_knows_what_waits_longest():
+def dated(uid, connector="main", age_s=0.0, not_before=None):
+    made = datetime.fromtimestamp(NOW - age_s, UTC)
+    start = None if not_before is None else datetime.fromtimestamp(not_before, UTC)
+    spec = Spec(Reference(connector), not_before_time=start)
+    return Note(Metadata(f"name-{uid}", uid, "apps", creation_timestamp=made), spec)
+
+
+def test_every_message_is_counted_in_the_state_in_which_it_waits():
     workset = WorkingSet()
-    assert workset.oldest_entered() is None
-    workset.add(note("old"), NOW)
-    workset.add(note("new"), NOW + 5)
-    assert workset.oldest_entered() == NOW
-    workset.remove("old")
-    assert workset.oldest_entered() == NOW + 5
+    assert workset.census(NOW) == dict.fromkeys(QueueState, (0, 0.0))
+    workset.add(dated("sent", age_s=10), NOW)
+    sending = workset.take(NOW)
+    for uid, age_s in (("held", 900), ("retry", 60), ("ready", 30)):
+        workset.add(dated(uid, uid, age_s), NOW)
+    workset.put_back(workset.get("held"), NOW + 600, is_held=True)
+    workset.put_back(workset.get("retry"), NOW + 600)
+    assert workset.census(NOW) == {
+        QueueState.SENDING: (1, 10),
+        QueueState.HELD: (1, 900),
+        QueueState.SCHEDULED: (1, 60),
+        QueueState.READY: (1, 30),
+    }
+    workset.finished(sending)
+    assert workset.census(NOW)[QueueState.SENDING] == (1, 10), "its result is not written yet"
+    workset.remove("sent")
+    assert workset.census(NOW)[QueueState.SENDING] == (0, 0)
+
+
+def test_a_message_ages_from_the_time_from_which_it_may_go():
+    workset = WorkingSet()
+    workset.add(dated("later", age_s=3600, not_before=NOW + 60), NOW)
+    assert workset.census(NOW)[QueueState.SCHEDULED] == (1, 0)
+    assert workset.census(NOW + 90)[QueueState.READY] == (1, 30)
+
+
+def test_a_clock_that_is_behind_the_api_server_makes_no_age_below_zero():
+    workset = WorkingSet()
+    workset.add(dated("new", age_s=-5), NOW)
+    assert workset.census(NOW)[QueueState.READY] == (1, 0)
 
 
 def test_a_note_is_read_from_an_object_with_all_that_the_status_remembers():
@@ -237,6 +268,16 @@ class Life(RuleBasedStateMachine):
     def change(self, connector):
         self.workset.release(ConnectorKey("SmtpConnector", "apps", connector), self.now)
 
+    @rule(connector=st.sampled_from("abc"), rank=st.integers(0, 2), for_s=st.integers(1, 200))
+    def pause(self, connector, rank, for_s):
+        lane = ConnectorKey("SmtpConnector", "apps", connector)
+        self.workset.pause(lane, rank, self.now + for_s, self.now)
+        line = self.workset.line(lane, rank)
+        assert not {slot.uid for slot in line} & self.running.keys()
+        for slot in line[:1]:
+            self.workset.take_out(slot)
+            self.workset.put_back(slot, slot.due)
+
     @rule(by_s=st.integers(1, 50))
     def wait(self, by_s):
         self.now += by_s
@@ -255,6 +296,7 @@ class Life(RuleBasedStateMachine):
         assert set(drain(self.workset, self.now + timedelta(days=1).total_seconds())) == self.alive
         assert not self.workset._lanes
         assert not self.workset._held
+        assert not self.workset._paused
 
 
 TestLife = Life.TestCase
@@ -351,3 +393,69 @@ def test_a_lane_gets_more_connections_when_its_limit_is_known_and_keeps_them():
     workset.add(note("e"), NOW)
     assert workset.take(NOW) is not None
     assert workset.take(NOW) is not None
+
+
+MAIN = ConnectorKey("SmtpConnector", "apps", "main")
+
+
+def test_a_lane_that_pauses_keeps_its_order_and_lets_a_higher_priority_pass():
+    workset = WorkingSet(lane_limit=3)
+    for uid, priority in (("a", Priority.NORMAL), ("low", Priority.LOW), ("b", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.add(note("other", "another"), NOW)
+    workset.pause(MAIN, 1, NOW + 60, NOW)
+    assert [slot.uid for slot in workset.line(MAIN, 1)] == ["a", "b", "low"]
+    assert drain(workset) == ["other"]
+    workset.add(note("high", priority=Priority.HIGH), NOW)
+    assert drain(workset) == ["high"]
+    assert workset.next_due() == NOW + 60
+    assert drain(workset, NOW + 60) == ["a", "b", "low"]
+
+
+def test_a_party_ends_where_the_pause_begins():
+    workset = WorkingSet()
+    for uid, priority in (("high", Priority.HIGH), ("a", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.pause(MAIN, 1, NOW + 60, NOW)
+    assert [slot.uid for slot in workset.take_party(NOW, 16)] == ["high"]
+
+
+def test_pauses_of_two_priorities_end_each_at_its_time():
+    workset = WorkingSet()
+    for uid, priority in (("high", Priority.HIGH), ("a", Priority.NORMAL)):
+        workset.add(note(uid, priority=priority), NOW)
+    workset.pause(MAIN, 1, NOW + 3600, NOW)
+    workset.pause(MAIN, 0, NOW + 60, NOW)
+    assert drain(workset) == []
+    assert drain(workset, NOW + 60) == ["high"]
+    assert drain(workset, NOW + 3600) == ["a"]
+
+
+def test_a_change_of_the_connector_ends_the_pause():
+    workset = WorkingSet()
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    assert workset.release(MAIN, NOW) == 1
+    assert drain(workset) == ["a"]
+
+
+def test_newcomers_of_a_lane_that_pauses_are_named_once_with_how_many_stand_before_them():
+    workset = WorkingSet()
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    workset.line(MAIN, 0)
+    workset.add(note("b"), NOW)
+    workset.add(note("elsewhere", "another"), NOW)
+    assert workset.take(NOW).uid == "elsewhere"
+    assert [(slot.uid, place) for slot, place in workset.newcomers()] == [("b", 1)]
+    assert workset.newcomers() == []
+
+
+def test_a_message_whose_deadline_is_over_waits_for_no_pause():
+    workset = WorkingSet()
+    created = datetime.fromtimestamp(NOW - 100, UTC)
+    meta = Metadata("n", "over", "apps", creation_timestamp=created)
+    workset.add(Note(meta, Spec(Reference("main"), active_deadline_seconds=50)), NOW)
+    workset.add(note("a"), NOW)
+    workset.pause(MAIN, 0, NOW + 3600, NOW)
+    assert drain(workset) == ["over"]

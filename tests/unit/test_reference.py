@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from watchbell.reference import pages
+from watchbell.reference import pages, with_section
 from watchbell.settings import OPTIONS
 from watchbell.smtp.natures import NATURES
+from watchbell.smtp.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {path.name: (path, text) for path, text in pages().items()}
@@ -18,6 +19,20 @@ def test_the_page_in_the_repository_is_the_one_that_the_code_makes(name):
 
 def test_every_flag_stands_on_its_page():
     assert all(f"`{option.flag}`" in TEXTS["flags.md"][1] for option in OPTIONS)
+
+
+def test_every_known_provider_stands_in_the_table_of_limits_with_its_numbers():
+    rows = [line for line in TEXTS["limits.md"][1].splitlines() if line.startswith("| ")]
+    for known in PROVIDERS:
+        [row] = [row for row in rows if row.startswith(f"| {known.name} |")]
+        assert all(f"`{suffix}`" in row for suffix in known.suffixes)
+        assert f"{known.limits.recipients_per_message:,}" in row
+        assert not known.limits.messages_per_day or f"| {known.limits.messages_per_day:,} |" in row
+
+
+def test_a_page_that_lost_its_marks_is_an_error_and_not_left_as_it_is():
+    with pytest.raises(ValueError, match="needs the marks"):
+        with_section("# A page without them", "providers", "table")
 
 
 VERBS = {

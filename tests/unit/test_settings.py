@@ -5,7 +5,7 @@ from watchbell.settings import OPTIONS, BindAddress, PortRange, SettingError, se
 
 def test_every_option_has_a_usable_default():
     settings = settings_from()
-    assert (settings.send_workers, settings.probe_workers, settings.lease_seconds) == (4, 50, 10)
+    assert (settings.send_workers, settings.probe_workers, settings.lease_seconds) == (4, 50, 5)
     assert settings.egress_allow_port == tuple(PortRange(port, port) for port in (25, 465, 587, 2465, 2525, 2587))
 
 

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts
+from watchbell.mail.recovery import ACCOUNT_VALUES
 from watchbell.mail.template import Compiled
 from watchbell.mail.template_filters import FILTERS
-from watchbell.mail.template_samples import CRASH, samples
+from watchbell.mail.template_samples import CRASH, account_samples, samples
 from watchbell.mail.template_syntax import TAGS
 from watchbell.mail.template_values import VALUES, incident_values
 from watchbell.templates.trial import judge
@@ -44,6 +45,11 @@ def leaves(value):
 
 def test_every_name_is_documented_and_every_documented_name_is_there():
     assert {name for sample in samples() for name in names(sample.values)} == set(VALUES)
+
+
+def test_every_name_of_account_mail_is_documented_and_there():
+    for sample in account_samples():
+        assert {name for name in names(sample.values) if not name.endswith("[]")} == set(ACCOUNT_VALUES)
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
@@ -115,6 +121,8 @@ def test_the_page_has_every_value_tag_and_filter():
     page = PAGE.read_text()
     values = "".join(row(name, text) for name, text in VALUES.items())
     filters = "".join(row(name, one.doc) for name, one in sorted(FILTERS.items()))
+    of_account = "".join(row(name, text) for name, text in ACCOUNT_VALUES.items())
+    assert of_account in page, f"the table of values of account mail of docs/templates.md should be:\n{of_account}"
     assert values in page, f"the table of values of docs/templates.md should be:\n{values}"
     assert filters in page, f"the table of filters of docs/templates.md should be:\n{filters}"
     assert all(f"`{tag}`" in page for tag in TAGS)
@@ -124,7 +132,7 @@ def test_the_examples_of_the_page_and_of_the_samples_work():
     texts = [part.split("```")[0] for part in PAGE.read_text().split("```yaml\n")[1:]]
     texts.append((PAGE.parent / "samples" / "emailtemplate.yaml").read_text())
     bodies = [body for text in texts for body in yaml.safe_load_all(text) if body["kind"] == "EmailTemplate"]
-    assert [body["metadata"]["name"] for body in bodies] == ["short", "team", "short"]
+    assert [body["metadata"]["name"] for body in bodies] == ["short", "team", "reset", "short"]
     for body in bodies:
         found = judge(body).found
         assert isinstance(found, Compiled), found

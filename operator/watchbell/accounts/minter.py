@@ -19,8 +19,10 @@ from watchbell.api.reasons import Reason
 from watchbell.kube.client import custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.mail.document import Rendered
-from watchbell.mail.recovery import render_codes, render_reset
-from watchbell.outbox.minting import Flaw, Unavailable
+from watchbell.mail.recovery import RecoveryFacts, account_values, render_codes, render_reset, unfit
+from watchbell.mail.template import Flaw as TemplateFlaw
+from watchbell.mail.template import TemplateProblem
+from watchbell.outbox.minting import NO_WORDS, Flaw, Unavailable, Words
 
 RECOVERIES = custom("accountrecoveries")
 _OWNERS = "metadata.ownerReferences"
@@ -33,6 +35,7 @@ class AccountMinter:
     vault: Vault
     now: Callable[[], datetime]
     cluster_name: str = ""
+    words: Words = NO_WORDS
 
     async def mint(self, message: Mapping[str, Any]) -> Rendered | Flaw | Unavailable:
         """The mail; a Flaw if this message may never have one; Unavailable while something is not there."""
@@ -72,9 +75,31 @@ class AccountMinter:
     async def _made(self, recovery: AccountRecovery, ring: KeyRing) -> Rendered | Trouble:
         facts, link = plans.facts_of(recovery, self.cluster_name), recovery.spec.link
         if link is not None:
-            return render_reset(facts, plans.address(link, _token(recovery, link, ring)))
+            address = plans.address(link, _token(recovery, link, ring))
+            return (
+                await self._worded(recovery, facts, address, ())
+                if recovery.spec.template_ref
+                else render_reset(facts, address)
+            )
         made = await self.vault.codes(recovery, ring)
-        return made if isinstance(made, Trouble) else render_codes(facts, made)
+        if isinstance(made, Trouble):
+            return made
+        return (
+            await self._worded(recovery, facts, "", made) if recovery.spec.template_ref else render_codes(facts, made)
+        )
+
+    async def _worded(
+        self, recovery: AccountRecovery, facts: RecoveryFacts, link: str, codes: tuple[str, ...]
+    ) -> Rendered | Trouble:
+        """The mail in the words of an EmailTemplate. While there is none it waits: whoever chose those words did not want others."""
+        chosen = recovery.spec.template_ref.name if recovery.spec.template_ref else ""
+        made = await self.words.render(recovery.metadata.namespace, chosen, account_values(facts, link, codes))
+        if isinstance(made, TemplateProblem):
+            reason = Reason.TEMPLATE_NOT_FOUND if made.flaw is TemplateFlaw.NOT_FOUND else Reason.TEMPLATE_FAILED
+            return Trouble(reason, f"spec.templateRef.name: EmailTemplate {chosen} gives no mail: {made}")
+        if flaw := unfit(made, link, codes):
+            return Trouble(Reason.TEMPLATE_FAILED, f"spec.templateRef.name: EmailTemplate {chosen} {flaw}")
+        return made
 
 
 def _token(recovery: AccountRecovery, link: RecoveryLink, ring: KeyRing) -> str:

@@ -57,12 +57,12 @@ def codes_name(recovery: AccountRecovery) -> str:
 
 
 def message_of(recovery: AccountRecovery, now: datetime) -> dict[str, Any]:
-    """The EmailMessage: to whom, through what, until when; not what it says."""
+    """The EmailMessage: to whom, through what, until when; not what it says. The subject of a user's template is made with its text."""
     spec, left_s = recovery.spec, int((expires(recovery) - now).total_seconds())
     ref = spec.connector_ref
     wanted: dict[str, Any] = {
         "to": [spec.to],
-        "subject": subject(recovery),
+        "subject": None if spec.template_ref else subject(recovery),
         "templateRef": {"builtin": str(spec.type)},
         "priority": str(Priority.HIGH),
         "activeDeadlineSeconds": max(1, left_s),
@@ -73,7 +73,7 @@ def message_of(recovery: AccountRecovery, now: datetime) -> dict[str, Any]:
         "apiVersion": API_VERSION,
         "kind": "EmailMessage",
         "metadata": _metadata(recovery, message_name(recovery)),
-        "spec": wanted,
+        "spec": {field: value for field, value in wanted.items() if value is not None},
     }
 
 

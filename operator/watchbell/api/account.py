@@ -87,6 +87,11 @@ class AccountRecoverySpec(Spec):
     connector_ref: Annotated[ConnectorRef | None, InCode("the connector named default")] = Field(
         None, description="The connector that sends it."
     )
+    template_ref: Annotated[LocalRef | None, InCode("the built-in words")] = Field(
+        None,
+        description="An EmailTemplate of the same namespace, which reads `account.link` or `account.codes`. Whoever may write it can have these "
+        "sent on: give that right as carefully as the signing key.",
+    )
     ttl_seconds_after_finished: Annotated[int, Field(strict=True, ge=0, le=31_536_000)] | None = Field(
         None,
         description="Delete the object so long after it finished, and with it the Secret that codes are checked against. Unset: keep it.",

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, StrictBool
 
 from watchbell.api import fields as f
-from watchbell.api.encryption import ConfigMapKeyRef, SecretKeyRef, Tls
+from watchbell.api.encryption import ConfigMapKeyRef, Dkim, SecretKeyRef, Tls
 from watchbell.api.enums import ConnectorKind, Level, Mechanism, NamespacesFrom, TlsMode, Use
 from watchbell.api.login import Auth, OAuth2, Ses
 from watchbell.api.markers import InCode, ListMap, ListSet, Rule
@@ -21,6 +21,8 @@ __all__ = [
     "ConnectorRef",
     "ConnectorSpec",
     "ConnectorStatus",
+    "Dkim",
+    "FallbackRef",
     "From",
     "Header",
     "Limits",
@@ -30,6 +32,7 @@ __all__ = [
     "RecipientPolicy",
     "SecretKeyRef",
     "Ses",
+    "Slowdown",
     "SmtpConnector",
     "Tls",
     "UsedCredentials",
@@ -81,8 +84,17 @@ class Probe(Block):
 
 
 class Limits(Block):
-    """What the server takes. What is unset comes from the table of known providers."""
+    """What the server takes. What is unset comes from the table of known providers; other hosts have no rate."""
 
+    messages_per_minute: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Messages in any minute; what is over waits. A tenth is kept back for priority High.")
+    messages_per_day: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Messages in any 24 hours; what is over waits. Counted over restarts.")
+    recipients_per_day: Annotated[
+        Annotated[int, Field(strict=True, ge=1, le=100_000_000)] | None, InCode("the provider's, else no limit")
+    ] = Field(None, description="Recipients of all messages in any 24 hours; what is over waits.")
     max_connections: Annotated[
         Annotated[int, Field(strict=True, ge=1, le=20)] | None, InCode("the provider's, else 2")
     ] = Field(None, description="Connections open at once.")
@@ -114,6 +126,13 @@ class RecipientPolicy(Block):
     denied_domains: Annotated[tuple[f.Domain, ...], Field(max_length=64), ListSet()] = Field(
         (), description="Never these domains."
     )
+
+
+class FallbackRef(Block):
+    """A connector that takes over."""
+
+    kind: ConnectorKind = Field(description="SmtpConnector (of the same namespace) or ClusterSmtpConnector.")
+    name: f.Name = Field(description="The connector's name.")
 
 
 class AllowedNamespaces(Block):
@@ -149,6 +168,8 @@ _OF_THE_PARENT = (
     ("helloName", "hello_name"),
     ("probe", "probe"),
     ("recipientPolicy", "recipient_policy"),
+    ("fallbackRef", "fallback_ref"),
+    ("dkim", "dkim"),
 )
 
 
@@ -213,8 +234,17 @@ class ConnectorSpec(Spec):
     probe: Annotated[Probe | None, InCode("level Authenticate every 600 seconds")] = Field(
         None, description="How often and how far the connector is proven."
     )
+    dkim: Annotated[Dkim | None, InCode("mails are not signed here")] = Field(
+        None, description="A DKIM signature on every mail."
+    )
     limits: Limits | None = Field(None, description="What the server takes.")
     recipient_policy: RecipientPolicy | None = Field(None, description="To which domains mail may go.")
+    fallback_ref: FallbackRef | None = Field(
+        None,
+        description="The connector that takes over while this one is not ready (while it is suspended, its mail is held). Its own rules hold: "
+        "namespaces, uses, recipients, limits. Its From is used unless its allowedFromAddresses lists this one's, and its own fallbackRef is not "
+        "followed.",
+    )
     drill: Drill | None = Field(
         None, description="A regular proof mail; what comes of it stands in the condition `Proven`."
     )
@@ -264,6 +294,12 @@ class ClusterConnectorSpec(ConnectorSpec):
             ".from",
             lambda spec: spec.from_.address is not None,
         ),
+        Rule(
+            "!has(self.fallbackRef) || self.fallbackRef.kind == 'ClusterSmtpConnector'",
+            "fallbackRef.kind must be ClusterSmtpConnector: a cluster connector has no namespace to look in",
+            ".fallbackRef.kind",
+            lambda spec: spec.fallback_ref is None or spec.fallback_ref.kind is ConnectorKind.CLUSTER_SMTP_CONNECTOR,
+        ),
         _EXTERNAL_RULE,
         _HEADERS_RULE,
     )
@@ -282,6 +318,18 @@ class UsedCredentials(Block):
     last_authentication_time: AwareDatetime | None = Field(None, description="When the server last accepted them.")
 
 
+class Slowdown(Block):
+    """The provider asked this connector's login to slow down."""
+
+    reason: f.Word = Field(description="RateLimited, or QuotaExceeded.")
+    messages_per_minute: f.Count | None = Field(
+        None,
+        description="What was left of the rate at `startTime`; a tenth of the full rate comes back each ten minutes. Unset: nothing goes out.",
+    )
+    start_time: AwareDatetime = Field(description="When the provider last said so.")
+    end_time: AwareDatetime = Field(description="When mail goes out as before, if it does not say so again.")
+
+
 class ConnectorStatus(Status):
     """What the last probe found."""
 
@@ -297,6 +345,9 @@ class ConnectorStatus(Status):
     probed_revision: f.Word | None = Field(
         None,
         description="The generations and resourceVersions of all that the last probe stood on; a restart believes the status if they are the same.",
+    )
+    slowdown: Slowdown | None = Field(
+        None, description="How long and how far the provider has slowed this connector down; absent when it has not."
     )
     server: Server | None = Field(None, description="What the server says of itself.")
     stages: Stages = Field((), description="The stages of the last probe, in their order.")

@@ -31,6 +31,22 @@ def _not_with_mode_none(field: str, attribute: str) -> Rule:
     )
 
 
+class Dkim(Block):
+    """A DKIM signature on every mail (RFC 6376), for relays that do not sign themselves. Most providers do."""
+
+    domain: f.Domain = Field(description="The domain that signs; that of `from.address`, or one above it.")
+    selector: f.Selector = Field(
+        description="Where the public key stands in DNS: the TXT record `<selector>._domainkey.<domain>`."
+    )
+    secret_ref: LocalRef = Field(
+        description='The Secret with the private key, labelled watchbell.dev/dkim-key: "true". For a ClusterSmtpConnector it stands in the '
+        "operator's namespace."
+    )
+    key: f.SecretKey = Field(
+        "private.pem", description="The key of the Secret that holds it: PEM, RSA (best with 2048 bits) or Ed25519."
+    )
+
+
 class Tls(Block):
     """How the connection is encrypted and what the server must prove."""
 

@@ -258,6 +258,13 @@ class Transition(StrEnum):
     RESOLVED = "Resolved"
 
 
+class Disposition(StrEnum):
+    """How a file goes with a mail: beside it, or shown within its HTML."""
+
+    ATTACHMENT = "Attachment"
+    INLINE = "Inline"
+
+
 class BuiltinTemplate(StrEnum):
     """The operator's own mails, made when they are sent: alerts, drills from the parameter `facts` (JSON), account mail from its AccountRecovery."""
 
@@ -282,6 +289,13 @@ class Priority(StrEnum):
     HIGH = "High"
     NORMAL = "Normal"
     LOW = "Low"
+
+
+class OnUnavailable(StrEnum):
+    """What to do with a message whose connector is suspended or not ready."""
+
+    HOLD = "Hold"
+    DISCARD = "Discard"
 
 
 class OnUncertain(StrEnum):

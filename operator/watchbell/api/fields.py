@@ -65,6 +65,14 @@ Domain = Annotated[
     StringConstraints(min_length=1, max_length=253),
     Matches(_DOMAIN, "domain must be a mail domain such as example.com, without '@'"),
 ]
+Selector = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63),
+    Matches(
+        r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*",
+        "selector must be the name before ._domainkey in DNS: letters, digits, '-' and '.'",
+    ),
+]
 HttpsUrl = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1024),

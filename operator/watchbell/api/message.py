@@ -1,5 +1,6 @@
 """EmailMessage: one mail in the outbox. Any workload may create it without holding the relay's password."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,8 +8,9 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from watchbell.api import fields as f
 from watchbell.api.connector import ConnectorRef
-from watchbell.api.enums import BuiltinTemplate, OnUncertain, Priority
+from watchbell.api.enums import BuiltinTemplate, Disposition, OnUnavailable, OnUncertain, Priority
 from watchbell.api.markers import InCode, ListMap, Matches, Rule, immutable
+from watchbell.api.media import INLINE_TYPES, PATTERN
 from watchbell.api.meta import Block, Resource, Spec, Status
 from watchbell.api.recipients import RECIPIENT_RULES, BccList, CcList, ReplyToList, ToList
 
@@ -51,28 +53,85 @@ ContentType = Annotated[
     str,
     StringConstraints(min_length=3, max_length=127),
     Matches(
-        r"(?i:text|application)/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,62}",
-        "contentType must be a text/... or application/... type such as text/csv, without parameters",
+        PATTERN,
+        "contentType must be one of the types that may go with a mail, such as text/csv, application/pdf or image/png, without parameters",
     ),
 ]
+_INLINE_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+class FileRef(Block):
+    """One key of a ConfigMap or Secret of the message's own namespace."""
+
+    name: f.Name = Field(description="The object's name.")
+    key: f.SecretKey = Field(
+        description="The key, in `data` or `binaryData`. What it holds is the file, byte for byte."
+    )
 
 
 class MessageAttachment(Block):
-    """A file of text; it goes out as UTF-8."""
+    """A file that goes with the mail: written here, or read from a ConfigMap or a Secret when the mail is sent."""
+
+    RULES = (
+        Rule(
+            "(has(self.text) ? 1 : 0) + (has(self.configMapKeyRef) ? 1 : 0) + (has(self.secretKeyRef) ? 1 : 0) == 1",
+            "text, configMapKeyRef or secretKeyRef must be set, and only one of them",
+            ".text",
+            lambda one: [one.text, one.config_map_key_ref, one.secret_key_ref].count(None) == 2,
+        ),
+        Rule(
+            "!has(self.disposition) || self.disposition != 'Inline' || self.contentType.matches('(?i)^image/')",
+            "contentType must be an image with disposition Inline",
+            ".contentType",
+            lambda one: one.disposition is not Disposition.INLINE or one.content_type.lower() in INLINE_TYPES,
+        ),
+        Rule(
+            "!has(self.disposition) || self.disposition != 'Inline' || self.filename.matches('^[A-Za-z0-9._-]+$')",
+            "filename must be letters, digits, '.', '_' and '-' with disposition Inline: the HTML shows it as cid:filename",
+            ".filename",
+            lambda one: one.disposition is not Disposition.INLINE or _INLINE_NAME.fullmatch(one.filename) is not None,
+        ),
+    )
 
     filename: FileName = Field(description="Its name, once in the message.")
-    content_type: ContentType = Field(description="Its type, such as text/csv.")
-    text: Annotated[str, Field(max_length=524_288)] = Field(
-        description="Its content. An object of more than about a MiB in all is refused by the API server."
+    content_type: ContentType = Field(
+        description="Its type, such as text/csv. Content that is evidently of another type is refused, and so are programs."
+    )
+    text: Annotated[str, Field(max_length=524_288)] | None = Field(
+        None,
+        description="Its content; it goes out as UTF-8. An object of more than about a MiB in all is refused by the API server.",
+    )
+    config_map_key_ref: FileRef | None = Field(None, description="A key of a ConfigMap that holds its content.")
+    secret_key_ref: FileRef | None = Field(
+        None,
+        description='A key of a Secret that holds its content. The Secret must be labelled watchbell.dev/attachment: "true".',
+    )
+    disposition: Annotated[Disposition, InCode("Attachment")] = Field(
+        Disposition.ATTACHMENT,
+        description='Attachment, or Inline: an image that the HTML shows as `<img src="cid:filename">`.',
     )
 
 
 class TemplateUse(Block):
     """Which template makes subject and body."""
 
-    builtin: BuiltinTemplate = Field(
+    RULES = (
+        Rule(
+            "has(self.name) != has(self.builtin)",
+            "name or builtin must be set, and not both",
+            ".name",
+            lambda use: (use.name is None) != (use.builtin is None),
+        ),
+    )
+
+    name: f.Name | None = Field(
+        None,
+        description="An EmailTemplate of the same namespace. Its subject serves unless `subject` is set.",
+    )
+    builtin: BuiltinTemplate | None = Field(
+        None,
         description="A built-in template. Those of alerts take the parameter `facts`: JSON, as the operator writes it. PasswordReset and "
-        "RecoveryCodes work only in the EmailMessage that the operator makes for an AccountRecovery."
+        "RecoveryCodes work only in the EmailMessage that the operator makes for an AccountRecovery.",
     )
 
     @property
@@ -181,6 +240,11 @@ class EmailMessageSpec(Spec):
         OnUncertain.RESEND_ONCE,
         description="When the server's last reply is lost: ResendOnce (at most one double, with the same Message-ID), Resend, or AssumeSent.",
     )
+    on_unavailable: OnUnavailable = Field(
+        OnUnavailable.HOLD,
+        description="While the connector is suspended, or not ready and no fallback takes over: Hold (until it is, or the deadline is over), or "
+        "Discard (the message ends unsent). A limit that is used up always holds.",
+    )
     ttl_seconds_after_finished: Annotated[int, Field(strict=True, ge=0, le=31_536_000)] | None = Field(
         None,
         description="Delete the object so long after it finished. Unset: keep it. Leave it unset where Git owns the object: a tool that makes it "
@@ -215,10 +279,19 @@ class EmailMessageStatus(Status):
     message_id: Annotated[str, Field(max_length=998)] | None = Field(
         None, description="Its Message-ID, the same for every attempt."
     )
+    connector: f.Text | None = Field(
+        None,
+        description="The connector that it last went through, as kind/namespace/name: the named one, or its fallback.",
+    )
     recipient_results: Annotated[tuple[RecipientResult, ...], Field(max_length=300), ListMap("index")] = Field(
         (), description="One entry a recipient."
     )
     server_response: f.Text | None = Field(None, description="The server's last reply.")
+    content_digest: f.Word | None = Field(
+        None,
+        description="What was read from elsewhere (a template, ConfigMaps; of Secrets only their versions) when the mail was last tried, as a "
+        "SHA-256. Once somebody may have the mail it may not change.",
+    )
 
 
 class EmailMessage(Resource):

@@ -188,6 +188,25 @@ class LabelSelector(Block):
     )
 
 
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether the selector picks `labels`: all of matchLabels and matchExpressions must hold."""
+    if any(labels.get(key) != value for key, value in selector.match_labels.items()):
+        return False
+    return all(_holds(rule, labels.get(rule.key)) for rule in selector.match_expressions)
+
+
+def _holds(rule: SelectorRule, value: str | None) -> bool:
+    match rule.operator:
+        case SelectorOperator.IN:
+            return value in rule.values
+        case SelectorOperator.NOT_IN:
+            return value not in rule.values
+        case SelectorOperator.EXISTS:
+            return value is not None
+        case SelectorOperator.DOES_NOT_EXIST:
+            return value is None
+
+
 M = TypeVar("M", bound=Resource)
 
 

@@ -183,12 +183,39 @@ class Reason(StrEnum):
     )
     BATCHED = "Batched", "Waits for others of the same batch; `nextAttemptTime` is when it goes out at the latest."
     ACCEPTED_BY_SERVER = "AcceptedByServer", "The first server took the message. That is all SMTP can tell."
+    RECIPIENT_NOT_ALLOWED = (
+        "RecipientNotAllowed",
+        "The connector's `recipientPolicy` does not allow the recipient's domain.",
+    )
     RECIPIENTS_REFUSED = "RecipientsRefused", "The server refused every recipient, or some of them for good."
     MESSAGE_REJECTED = "MessageRejected", "The server refused the message."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The message could not be sent before its deadline."
     INVALID_MESSAGE = "InvalidMessage", "The message cannot be built; the condition names the field."
+    ATTACHMENT_NOT_FOUND = (
+        "AttachmentNotFound",
+        "The ConfigMap, Secret or key that holds a file of the message does not exist; the condition names the field.",
+    )
+    ATTACHMENT_FORBIDDEN = (
+        "AttachmentForbidden",
+        "The operator may not read the ConfigMap or Secret that holds a file of the message.",
+    )
+    CONTENT_CHANGED = (
+        "ContentChanged",
+        "The template or a file of the message was changed after somebody may have got the mail; the others get no other mail.",
+    )
     OUTCOME_UNKNOWN = "OutcomeUnknown", "The last reply was lost: the message may or may not have been taken."
     STAGES_PASSED = "StagesPassed", "The test's stages passed; nothing was sent at this level."
+
+    # The fallback of a connector
+    FALLBACK_NOT_FOUND = "FallbackNotFound", "The connector named by `fallbackRef` does not exist."
+    FALLBACK_IS_ITSELF = (
+        "FallbackIsItself",
+        "`fallbackRef` names the connector itself, or one with the same server and login.",
+    )
+    FALLBACK_NOT_READY = (
+        "FallbackNotReady",
+        "The fallback is not ready either; its own `fallbackRef` is not followed.",
+    )
 
     # AccountRecovery
     NAME_TAKEN = "NameTaken", "An object of the name that is needed exists and belongs to somebody else."
@@ -214,11 +241,15 @@ class Reason(StrEnum):
     NOTIFICATION_PENDING = "NotificationPending", "A notification is due and not yet in the outbox."
     NO_ROUTE = "NoRoute", "No route of the policy takes this incident."
     OWNERS_FORBIDDEN = "OwnersForbidden", "The operator may not read the workloads that pods are compared with."
+    RIGHTS_MISSING = "RightsMissing", "The operator lacks a right, so something that the policy asks for is not seen."
     RECIPIENTS_NOT_FOUND = "RecipientsNotFound", "A `toFrom` names recipients that cannot be read."
-    TEMPLATE_NOT_FOUND = "TemplateNotFound", "A route names an EmailTemplate that does not exist."
+    TEMPLATE_NOT_FOUND = (
+        "TemplateNotFound",
+        "A route, a message or an AccountRecovery names an EmailTemplate that does not exist.",
+    )
     TEMPLATE_FAILED = (
         "TemplateFailed",
-        "An EmailTemplate of a route cannot be rendered; the built-in one takes its place.",
+        "An EmailTemplate cannot be rendered. An alert goes out with the built-in one, other mail waits until the template is mended.",
     )
     BASELINE_CONTAINER_NOT_FOUND = "BaselineContainerNotFound", "The pinned baseline names a container that no pod has."
     NO_DRIFT = "NoDrift", "Every pod of the policy is as the baseline says."

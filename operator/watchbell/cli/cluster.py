@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 from watchbell.api.names import GROUP
 from watchbell.cli.console import CommandError, complain
+from watchbell.cli.denials import granting
 from watchbell.kube.access import AccessError, load_access
 from watchbell.kube.client import Client
-from watchbell.kube.errors import ApiError, NotFound
-from watchbell.kube.resources import Resource
+from watchbell.kube.errors import ApiError, Forbidden, NotFound, Unauthorized, Unreachable
 
-SELF_SUBJECT_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False)
 NO_SUCH_KIND = "the server could not find the requested resource"
 INTERRUPTED = 130
 
@@ -56,6 +55,8 @@ async def _work(flags: argparse.Namespace, work: Callable[[Cluster], Awaitable[i
     except NotFound as error:
         where = "" if namespace is None or error.message.startswith(NO_SUCH_KIND) else f" in namespace {namespace}"
         raise CommandError(sentence(error) + where) from error
+    except (Unreachable, Unauthorized) as error:
+        raise CommandError(f"{sentence(error)} (tried {access.server}, {access.source})") from error
     finally:
         await client.close()
 
@@ -66,14 +67,8 @@ def sentence(error: Exception) -> str:
         return (
             f"the cluster does not serve the kinds of {GROUP}: install them with kubectl apply --server-side -f crds/"
         )
+    if isinstance(error, Forbidden) and (commands := granting(error.message)):
+        return f"{error.message}; an administrator allows it with: {commands}"
+    if isinstance(error, Unauthorized):
+        return "the API server does not accept your token or certificate (401): log in again, or renew it in the kubeconfig"
     return error.message if isinstance(error, ApiError) else str(error)
-
-
-async def who_am_i(client: Client) -> str:
-    """The user name that the API server knows us by; empty where it does not tell."""
-    body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": "SelfSubjectReview"}
-    try:
-        answer = await client.create(SELF_SUBJECT_REVIEWS, body)
-    except ApiError:
-        return ""
-    return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))

@@ -12,11 +12,12 @@ from watchbell.api.conditions import find
 from watchbell.api.enums import IncidentKind, Severity
 from watchbell.api.names import ANNOTATION_ACKNOWLEDGED_BY
 from watchbell.api.times import moment
-from watchbell.cli.cluster import Cluster, in_cluster, who_am_i
+from watchbell.cli.cluster import Cluster, in_cluster
 from watchbell.cli.console import CommandError, complain, print_list, print_object, table
 from watchbell.cli.spans import short
 from watchbell.collectors.silencing.silences import IncidentFacts
 from watchbell.kube.client import custom
+from watchbell.kube.reviews import who_am_i
 
 INCIDENTS = custom("collectorincidents")
 _ORDER = {str(severity): number for number, severity in enumerate(Severity)}

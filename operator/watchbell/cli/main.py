@@ -5,12 +5,23 @@ Exit codes: 0 done; 1 could not be done (the sentence says why); 2 the command l
 
 import argparse
 import os
-import platform
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from watchbell import __version__
+from watchbell.cli.diagnosisoptions import (
+    add_completion,
+    add_convert,
+    add_doctor,
+    add_grant,
+    add_probe,
+    add_report,
+    add_status,
+    add_test,
+    with_default_action,
+)
 from watchbell.cli.options import (
     OneSentenceParser,
     add_access,
@@ -24,6 +35,16 @@ from watchbell.cli.options import (
 )
 from watchbell.settings import SettingError, add_options, read_settings
 
+DIAGNOSES = {
+    "doctor": "doctor",
+    "probe": "probe",
+    "status": "status",
+    "test": "connectortest",
+    "grant": "grant",
+    "convert": "convert",
+    "report": "report",
+}
+"""The verb and its module, which has a `do`."""
 PLUGIN_PREFIX = "kubectl-"
 BROKEN_PIPE = 141
 
@@ -40,6 +61,14 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
     )
     add_access(run, has_namespace=False)
     add_options(run)
+    add_doctor(verbs)
+    add_probe(verbs)
+    add_status(verbs)
+    add_test(verbs)
+    add_grant(verbs)
+    add_convert(verbs)
+    add_report(verbs)
+    add_completion(verbs)
     add_silence(verbs)
     add_incident(verbs)
     add_baseline(verbs)
@@ -53,12 +82,13 @@ def parser(program: str = "watchbell") -> argparse.ArgumentParser:
 
 def version() -> str:
     """`watchbell 0.1.0 (Python 3.13.0)`."""
-    return f"watchbell {__version__} (Python {platform.python_version()})"
+    return f"watchbell {__version__} (Python {sys.version.partition(' ')[0]})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; the exit code is returned."""
-    flags = parser(_program()).parse_args(arguments)
+    given = with_default_action(sys.argv[1:] if arguments is None else arguments)
+    flags = parser(_program()).parse_args(given)
     try:
         code = _do(flags)
         sys.stdout.flush()
@@ -77,6 +107,8 @@ def _program() -> str:
 # Imported late, each group by itself: `watchbell version` and a wrong flag need not wait for asyncio, pydantic or kopf.
 def _do(flags: argparse.Namespace) -> int:
     match flags.verb:
+        case verb if verb in DIAGNOSES:
+            return int(import_module(f"watchbell.cli.{DIAGNOSES[verb]}").do(flags))
         case "silence":
             from watchbell.cli import silence  # noqa: PLC0415 - see above
 
@@ -105,6 +137,11 @@ def _do(flags: argparse.Namespace) -> int:
             from watchbell.cli import account  # noqa: PLC0415 - see above
 
             return account.do(flags)
+        case "completion":
+            from watchbell.cli.completion import script  # noqa: PLC0415 - see above
+
+            print(script(parser(), flags.shell), end="")
+            return 0
         case "run":
             return _run(flags)
         case _:

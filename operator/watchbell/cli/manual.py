@@ -14,14 +14,16 @@ kubeconfig's context. Data goes to stdout, everything else to stderr; what canno
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | could not be done; of `baseline diff`: something differs |
+| 1 | could not be done; of `baseline diff`: something differs; of `probe`: a stage failed; of `doctor`: a finding at or above `--fail-on` |
 | 2 | the command line was wrong; of `baseline diff` also: it could not be told whether something differs |
+| 4, 124 | of `doctor`: the cluster did not answer or refused; it took longer than `--timeout` |
 | 130, 141 | interrupted by Ctrl-C; whoever read the output went away |
 
 The flags of `watchbell run` have [a page of their own](flags.md).
 """
 SHARED = frozenset({"--help", "--kubeconfig", "--context", "--namespace"})
 """On every verb alike; said once."""
+_ON_OTHER_PAGES = frozenset({"watchbell run", "kubectl watchbell run"})
 SHARED_TEXT = """
 On all of them: `-n`/`--namespace NAME`, `--context NAME`, `--kubeconfig FILE` (default `$KUBECONFIG`, the pod's account, `~/.kube/config`).
 """
@@ -36,7 +38,7 @@ def _leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no public way to ask
     for group in groups:
         for name, inner in group.choices.items():
-            if name not in {"run", "version"}:
+            if name != "version" and inner.prog not in _ON_OTHER_PAGES:
                 yield from _leaves(inner)
     if not groups:
         yield parser

@@ -4,15 +4,16 @@ Before: `main` makes the root parser. After: each group's own module does the wo
 """
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction["OneSentenceParser"]  # noqa: SLF001 - argparse has no public name for it
 
 LIST_FORMS = ("wide", "json", "yaml", "name")
 OBJECT_FORMS = ("json", "yaml", "name")
-SAMPLES = ("crash", "reminder", "escalation", "recovery", "drift", "node")
-"""The incidents that a template can be tried with (`mail.template_samples`)."""
+SAMPLES = ("crash", "reminder", "escalation", "recovery", "drift", "node", "reset", "codes")
+"""The incidents and the account mails that a template can be tried with (`mail.template_samples`)."""
 FIELDS = ("policy", "owner", "pod", "node", "kind", "severity")
 """What a matcher can look at, as flags of `silence create`."""
 
@@ -27,9 +28,33 @@ examples:
 class OneSentenceParser(argparse.ArgumentParser):
     """Says what is wrong in one line; the usage, which is longer than a screen, stands in `--help`."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:  # type: ignore[override] # noqa: ANN401 - argparse's own signature
+        """As argparse does, but an unknown flag is told here, where the flags that there are are known."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            near = _nearest(unknown[0].partition("=")[0], known) if unknown[0].startswith("-") else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {near}?" if near else ""))
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        names = [str(choice) for choice in action.choices]
+        near = _nearest(str(value), names)
+        hint = f"did you mean {near}?" if near else f"choose from {', '.join(names)}"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r} ({hint})")
+
     def error(self, message: str) -> NoReturn:
         """Ends with exit code 2."""
         self.exit(2, f"watchbell: {message}; see: {self.prog} --help\n")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """Imported only for a slip: the library takes ten milliseconds."""
+    from watchbell.mail.nearest import nearest  # noqa: PLC0415 - see above
+
+    return nearest(word, known)
 
 
 def add_access(parser: argparse.ArgumentParser, *, has_namespace: bool = True) -> None:

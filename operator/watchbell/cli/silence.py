@@ -10,13 +10,14 @@ from typing import Any
 
 from watchbell.api.times import moment, stamp
 from watchbell.cli import silencedraft
-from watchbell.cli.cluster import Cluster, in_cluster, who_am_i
+from watchbell.cli.cluster import Cluster, in_cluster
 from watchbell.cli.console import CommandError, complain, print_list, print_object, table
 from watchbell.cli.incident import facts_of, is_open
 from watchbell.cli.spans import left, short
 from watchbell.collectors.silencing.silences import Silence, Window, read_silence
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import AlreadyExists, ApiError
+from watchbell.kube.reviews import who_am_i
 
 SILENCES = custom("alertsilences")
 INCIDENTS = custom("collectorincidents")

@@ -22,7 +22,7 @@ from watchbell.kube.client import custom
 from watchbell.mail.document import Rendered
 from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts
 from watchbell.mail.template import Compiled, TemplateProblem, render
-from watchbell.mail.template_samples import samples
+from watchbell.mail.template_samples import account_samples, samples
 from watchbell.mail.template_values import incident_values
 from watchbell.templates.trial import compile_object
 
@@ -107,7 +107,7 @@ def _read(template: str) -> Mapping[str, Any]:
 
 
 def _sample(word: str) -> Values:
-    return next(sample.values for sample in samples() if sample.word == word)
+    return next(sample.values for sample in (*samples(), *account_samples()) if sample.word == word)
 
 
 def _given(pairs: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Whom `standing` asks for what it does not see itself: drift, workloads, recipients, templates.
+"""Whom `standing` asks for what it does not see itself: drift, workloads, recipients, templates, rights.
 
 Each is a protocol, so that `standing` knows none of those who answer; `Unknown` stands for one that is not there.
 """
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from watchbell.api.route import Route
 from watchbell.collectors.policies import Policy, PolicyKey
-from watchbell.collectors.sightings import DriftSight
+from watchbell.collectors.sightings import DriftSight, Unresolved
 from watchbell.kube.errors import ApiError
 
 
@@ -53,9 +53,21 @@ class TemplateBook(Protocol):
         ...
 
 
+class RightBook(Protocol):
+    """What is known of the operator's own rights."""
+
+    async def missing(self, policy: Policy) -> tuple[Unresolved, ...]:
+        """What the policy asks to see and the operator may not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """Stands for a source that is not there: nothing is drifted, forbidden or broken."""
+
+    async def missing(self, policy: Policy) -> tuple[Unresolved, ...]:  # noqa: ARG002 - as the protocol has it
+        """None."""
+        return ()
 
     def sight(self, key: PolicyKey) -> DriftSight:  # noqa: ARG002 - as the protocol has it
         """No drift."""
@@ -93,3 +105,4 @@ class Books:
     owners: OwnerBook = _UNKNOWN
     recipients: RecipientBook = _UNKNOWN
     templates: TemplateBook = _UNKNOWN
+    rights: RightBook = _UNKNOWN

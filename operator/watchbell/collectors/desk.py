@@ -10,6 +10,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from watchbell import metrics
 from watchbell.api.enums import Transition
 from watchbell.api.reasons import Reason
 from watchbell.api.times import stamp
@@ -58,6 +59,8 @@ _SHOWN = frozenset(
         Rest.RECIPIENTS_NOT_FOUND,
     }
 )
+_SUPPRESSED = {rest: metrics.ALERTS_SUPPRESSED.labels(rest) for rest in sorted(_SHOWN - {Rest.WAITING_FOR_MORE})}
+_NOTIFIED = {transition: metrics.ALERTS_NOTIFIED.labels(transition) for transition in Transition}
 
 
 class Desk:
@@ -129,6 +132,8 @@ class Desk:
         by = _by(hold) if hold is not None and shown in {Rest.SILENCED, Rest.INHIBITED} else ""
         if (shown, by) != (case.rest, case.rest_by):
             case.rest, case.rest_by, case.is_changed = shown, by, True
+            if shown in _SUPPRESSED:
+                _SUPPRESSED[shown].inc()
         if case.is_changed and case.incident.uid:
             self.statuses.note(case)
 
@@ -253,6 +258,7 @@ class Desk:
         messages, held_by = tuple(case.sent_of(pending.sequence).values()), case.incident.silenced_by
         case.incident, case.is_alone = settle(case.incident, messages, self._around.now()), False
         case.rest, case.rest_by = None, ""
+        _NOTIFIED[pending.transition].inc()
         # What was seen then is in the mail; the next one looks again.
         case.log_lines, case.log_pod, case.events, case.changes = None, "", (), ()
         self.statuses.note(case)

@@ -25,7 +25,7 @@ from watchbell.collectors.seen.nodes import Nodes
 from watchbell.collectors.seen.pod import BARE, Owner, Pod, owner_of
 from watchbell.collectors.seen.rollouts import RolloutState, failed_job, rollout_state, stuck
 from watchbell.collectors.seen.watch import PodWatches
-from watchbell.collectors.seen.workload import Job
+from watchbell.collectors.seen.workload import Job, Workload
 from watchbell.collectors.seen.workloads import Workloads
 from watchbell.kube.client import Client
 from watchbell.kube.workqueue import WorkQueue
@@ -147,6 +147,10 @@ class Lookout:
         for pod in tuple(self._sources.watches.pods(policy.scope).values()):
             self.judge(policy, None, pod)
             owners[owner_of(pod)] = nodes[pod.spec.node_name] = None
+        for workload in self._sources.workloads.everything(policy.key[0]):
+            if _would_be_watched(policy, workload):
+                # One whose pods the API server refuses has none by which it would be known.
+                owners.setdefault(workload.owner)
         for owner in owners:
             self._look_at_workload(policy, owner)
             self._take_drift(policy, owner)
@@ -189,7 +193,7 @@ class Lookout:
         if workload is None or policy.scope is None or not policy.is_enforced:
             return
         pods = self._sources.watches.pods_of(policy.scope, owner)
-        if not pods and not self._load.about(policy.key, owner):
+        if not pods and not self._load.about(policy.key, owner) and not _would_be_watched(policy, workload):
             return
         now, aim = self._now(), _Aim(policy.key, owner.kind, owner.name)
         self._take(policy, stuck(workload, policy.rules, now, workloads.moving_since(namespace, owner)), aim)
@@ -304,3 +308,9 @@ class Lookout:
             case State.NO_PODS | State.OFF:
                 return Standing.GONE
         return Standing.UNKNOWN
+
+
+def _would_be_watched(policy: Policy, workload: Workload) -> bool:
+    """Whether pods made by its template are the policy's."""
+    template = workload.spec.template
+    return template is not None and policy.would_watch(template.metadata.labels)

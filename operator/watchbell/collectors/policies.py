@@ -12,7 +12,7 @@ from typing import Any
 from watchbell.api.baseline import Pinned as PinnedBlock
 from watchbell.api.baseline import ReplicaRange
 from watchbell.api.enums import ConnectorKind, IncidentKind, ResolvedMail, SelectorOperator, Severity
-from watchbell.api.meta import LabelSelector, Problem, parse
+from watchbell.api.meta import LabelSelector, Problem, parse, selects
 from watchbell.api.names import ANNOTATION_REQUESTED_AT, DEFAULT_CONNECTOR
 from watchbell.api.policy import CollectorPolicy, CollectorPolicySpec
 from watchbell.api.route import Links, Route
@@ -69,6 +69,7 @@ class Policy:
     problems: tuple[Problem, ...] = ()
     is_suspended: bool = False
     scope: Scope | None = None
+    selector: LabelSelector | None = None
     rules: CrashRules = _NO_RULES
     drift: DriftRules = _NO_DRIFT
     plan: Plan = _NO_PLAN
@@ -81,6 +82,10 @@ class Policy:
     def is_enforced(self) -> bool:
         """Whether it watches and tells."""
         return not self.problems and not self.is_suspended
+
+    def would_watch(self, labels: Mapping[str, str]) -> bool:
+        """Whether a pod with these labels would be one of its pods."""
+        return self.selector is not None and selects(self.selector, labels)
 
     def severity_of(self, kind: IncidentKind) -> Severity:
         """How bad an incident of this kind is."""
@@ -117,6 +122,7 @@ def _with_spec(bare: Policy, parsed: CollectorPolicy) -> Policy:
         bare,
         is_suspended=spec.suspend,
         scope=Scope(bare.key[0], selector_text(spec.selector)),
+        selector=spec.selector,
         rules=_crash_rules(spec),
         drift=_drift_rules(spec),
         plan=_plan(spec),

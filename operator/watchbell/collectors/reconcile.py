@@ -8,7 +8,7 @@ them when its time comes. Everything in memory can be lost: taking over builds i
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,7 @@ from watchbell.collectors.mailing.recipients import Recipients
 from watchbell.collectors.mailing.telling import MessageSink, Teller
 from watchbell.collectors.mailing.wording import Templates, Wording
 from watchbell.collectors.policies import Policy, PolicyKey, named_templates, read_policy
+from watchbell.collectors.rights import Rights
 from watchbell.collectors.senses import Hearers, Running, Senses
 from watchbell.collectors.standing import POLICIES, Standing
 from watchbell.kube.client import Client
@@ -114,7 +115,12 @@ class Collectors:
         self._cases: WorkQueue[str] = WorkQueue(
             self._desk.work, workers=settings.workers, name="incidents", clock=clock
         )
-        books = Books(drift=self._senses.drifts, owners=self._senses.workloads, recipients=self._recipients)
+        books = Books(
+            drift=self._senses.drifts,
+            owners=self._senses.workloads,
+            recipients=self._recipients,
+            rights=Rights(client, clock),
+        )
         books = replace(books, templates=template_book) if template_book is not None else books
         standing = Standing(client, self._watches, self._load, self._policies, self._refused, now, leading, books)
         self._standing: WorkQueue[PolicyKey] = WorkQueue(standing.work, workers=4, name="policies", clock=clock)
@@ -160,6 +166,10 @@ class Collectors:
     def open_incidents(self) -> int:
         """Incidents that are not over."""
         return len(self._load.cases)
+
+    def firing(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """How many incidents go on, by namespace, policy, kind and severity."""
+        return self._load.firing()
 
     @property
     def outcomes(self) -> Mapping[str, int]:

@@ -23,6 +23,7 @@ _ORDER = (
     Reason.TEMPLATE_NOT_FOUND,
     Reason.TEMPLATE_FAILED,
     Reason.BASELINE_CONTAINER_NOT_FOUND,
+    Reason.RIGHTS_MISSING,
 )
 """What costs most mails comes first: it is the condition's reason; the message tells all."""
 

@@ -130,7 +130,8 @@ class Standing:
             )
             for name in await self._missing(policy)
         )
-        return (*connectors, *await self._unreachable(policy), *self._unworded(policy))
+        missing = await self.books.rights.missing(policy)
+        return (*connectors, *await self._unreachable(policy), *self._unworded(policy), *missing)
 
     async def _missing(self, policy: Policy) -> tuple[str, ...]:
         """Connectors of routes that are not there, as people would name them."""

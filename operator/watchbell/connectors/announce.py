@@ -10,13 +10,13 @@ from watchbell import metrics
 from watchbell.api.conditions import find
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
-from watchbell.api.times import moment
+from watchbell.api.times import moment, stamp
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.records import Record
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about
-from watchbell.outbox.outlet import ConnectorKey
+from watchbell.outbox.outlet import ConnectorKey, Slowdown
 from watchbell.smtp.model import ProbeReport
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Announcer:
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
         self._told: dict[ConnectorKey, Reason] = {}
+        self._standing_in: dict[ConnectorKey, ConnectorKey] = {}
 
     def probed(self, record: Record, report: ProbeReport, now: datetime) -> None:
         """A probe is over."""
@@ -66,9 +67,11 @@ class Announcer:
     def _certificate(self, record: Record, report: ProbeReport, now: datetime) -> None:
         tls = report.server.tls
         expiry = moment(tls.not_after) if tls else None
+        if report.fault is None or expiry is not None:
+            # A probe that did not come to TLS says nothing about the certificate.
+            record.certificate_expiry = expiry.timestamp() if expiry else None
         if tls is None or expiry is None:
             return
-        metrics.CERTIFICATE_EXPIRY.labels(*_labels(record.key)).set(expiry.timestamp())
         if expiry - now < EXPIRY_WARNING and not _was_expiring(record, tls.sha256, expiry):
             self._emit(
                 record,
@@ -80,22 +83,34 @@ class Announcer:
 
     def rotated(self, record: Record) -> None:
         """The Secret has a new version."""
+        metrics.CREDENTIALS_ROTATED.inc()
         self._emit(
             record, "Normal", "CredentialsRotated", "Probe", "the Secret changed; the connector is being proven with it"
         )
 
     def readiness(self, record: Record) -> None:
-        """Readiness as a metric."""
-        metrics.CONNECTOR_READY.labels(*_labels(record.key)).set(1 if record.ready else 0)
+        """A connector that is ready again needs its fallback no more."""
+        fallback = self._standing_in.pop(record.key, None) if record.ready else None
+        if fallback is not None:
+            self._emit(record, "Normal", "FallbackEnded", "Send", f"mail no longer goes through {fallback}")
+
+    def standing_in(self, record: Record, fallback: ConnectorKey) -> None:
+        """Mail goes through the fallback; told once until the connector is ready again."""
+        if self._standing_in.get(record.key) != fallback:
+            self._standing_in[record.key] = fallback
+            note = f"mail goes through {fallback}, since this connector is not ready ({record.ready_reason})"
+            self._emit(record, "Warning", "FallbackUsed", "Send", note)
+
+    def slowed(self, record: Record, slowdown: Slowdown) -> None:
+        """The provider asked to slow down."""
+        rate = f"{slowdown.messages_per_minute} messages a minute" if slowdown.messages_per_minute else "no mail"
+        note = f"{slowdown.reason}: {slowdown.reason.doc} Sending {rate} for now, as before from {stamp(slowdown.end)}"
+        self._emit(record, "Warning", "SlowedDown", "Send", note)
 
     def forget(self, key: ConnectorKey) -> None:
         """The connector is gone."""
         self._told.pop(key, None)
-        for gauge in (metrics.CONNECTOR_READY, metrics.CERTIFICATE_EXPIRY):
-            try:
-                gauge.remove(*_labels(key))
-            except KeyError:
-                log.debug("no such series", extra=about(connector=str(key)))
+        self._standing_in.pop(key, None)
 
     def _emit(self, record: Record, type_: str, reason: str, action: str, note: str) -> None:
         key = record.key
@@ -109,7 +124,3 @@ def _was_expiring(record: Record, sha256: str, expiry: datetime) -> bool:
     shown = ((status.get("server") or {}).get("tls") or {}).get("sha256")
     probed_at = moment(status.get("lastProbeTime"))
     return shown == sha256 and probed_at is not None and expiry - probed_at < EXPIRY_WARNING
-
-
-def _labels(key: ConnectorKey) -> tuple[str, str, str]:
-    return key.kind, key.namespace, key.name

@@ -10,10 +10,21 @@ from watchbell.api.connector import Auth, ConnectorSpec, Limits, OAuth2
 from watchbell.api.enums import ConnectorKind, Grant, Mechanism, Plaintext, TlsMode, Verification
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
-from watchbell.connectors.credentials import Refusal, SecretView, Value, check_opt_in, read_text, read_value
+from watchbell.connectors.credentials import (
+    Refusal,
+    SecretView,
+    Value,
+    check_opt_in,
+    check_signs,
+    read_text,
+    read_value,
+    refs_refusal,
+)
+from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.gather import Found
 from watchbell.mail.address import AddressProblem, Mailbox, parse_mailbox, wire_address, wire_domain
-from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits
+from watchbell.mail.dkim import DkimKey, KeyProblem, private_key
+from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.smtp.egress import EgressPolicy, check_port
 from watchbell.smtp.model import AuthPlan, OAuthPlan, Relay, Timeouts, TlsPlan
 from watchbell.smtp.providers import limits_of
@@ -45,7 +56,7 @@ class Assembled:
 
 def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembled | Refusal:
     """The outlet of a connector."""
-    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found)
+    refusal = _insecurity(found.base, allowed=allowances.insecure) or _identity(found) or _circle(key, found)
     if refusal is not None:
         return refusal
     tls = _tls(found)
@@ -68,6 +79,9 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         return sender
     if isinstance(reply_to, Refusal):
         return reply_to
+    dkim = _dkim(found)
+    if isinstance(dkim, Refusal):
+        return dkim
     relay = Relay(
         host=host,
         port=port,
@@ -80,7 +94,8 @@ def assemble(key: ConnectorKey, found: Found, allowances: Allowances) -> Assembl
         else Timeouts(),
     )
     secret_name = found.secret.name if found.secret else ""
-    return Assembled(_outlet(key, found, relay, sender, reply_to), login.had_newline, found.namespace, secret_name)
+    outlet = replace(_outlet(key, found, relay, sender, reply_to), dkim=dkim)
+    return Assembled(outlet, login.had_newline, found.namespace, secret_name)
 
 
 def _insecurity(base: ConnectorSpec, *, allowed: bool) -> Refusal | None:
@@ -113,6 +128,18 @@ def _identity(found: Found) -> Refusal | None:
         Reason.INSECURE_NOT_ALLOWED,
         "spec.auth.oauth2.grant: WorkloadIdentity is the operator's own identity and works in a ClusterSmtpConnector only; "
         "use one through spec.parentRef",
+    )
+
+
+def _circle(key: ConnectorKey, found: Found) -> Refusal | None:
+    """A connector cannot take over for itself, nor a parent for its children, which use its server and login."""
+    fallback = fallback_key(found.spec, found.base, key.namespace)
+    if fallback not in (key, found.base_key):
+        return None
+    return Refusal(
+        "Accepted",
+        Reason.FALLBACK_IS_ITSELF,
+        f"spec.fallbackRef of {found.base_key} names the connector itself: name another one, or leave it out",
     )
 
 
@@ -253,6 +280,24 @@ def _client_credentials(plan: OAuthPlan, secret: SecretView) -> OAuthPlan | Refu
     return client if isinstance(client, Refusal) else replace(plan, client_secret=client.secret)
 
 
+def _dkim(found: Found) -> DkimKey | Refusal | None:
+    """What mails are signed with."""
+    wanted, secret = found.base.dkim, found.dkim
+    if wanted is None or secret is None:
+        return None
+    domain = wire_domain(wanted.domain)
+    if isinstance(domain, AddressProblem):
+        return Refusal("Accepted", Reason.INVALID_SPEC, f"spec.dkim.domain: {domain.message}")
+    pem = check_signs(secret) or read_text(secret, wanted.key)
+    if isinstance(pem, Refusal):
+        return pem
+    key = private_key(pem)
+    if isinstance(key, KeyProblem):
+        text = f"spec.dkim.secretRef: key {wanted.key} of Secret {secret.name} {key.message}"
+        return refs_refusal(Reason.SECRET_MALFORMED, text)
+    return DkimKey(domain, wanted.selector, key)
+
+
 def _sender(found: Found) -> Mailbox | Refusal:
     own, inherited = found.spec.from_, found.base.from_
     address = (own and own.address) or (inherited and inherited.address) or ""
@@ -288,11 +333,11 @@ def _outlet(key: ConnectorKey, found: Found, relay: Relay, sender: Mailbox, repl
         sender=sender,
         reply_to=reply_to,
         headers=tuple((header.name, header.value) for header in headers),
-        limits=_limits(found),
+        limits=_limits(key, found, relay),
     )
 
 
-def _limits(found: Found) -> OutletLimits:
+def _limits(key: ConnectorKey, found: Found, relay: Relay) -> OutletLimits:
     """What the spec says, else its parent, else what is known of the provider; each field by itself."""
     own, base = found.spec.limits or Limits(), found.base.limits or Limits()
     policy = found.base.recipient_policy
@@ -305,6 +350,35 @@ def _limits(found: Found) -> OutletLimits:
         max_message_bytes=own.max_message_bytes or base.max_message_bytes or known.message_bytes,
         allowed_domains=_domains(policy.allowed_domains if policy else ()),
         denied_domains=_domains(policy.denied_domains if policy else ()),
+        allowances=_allowances(key, found, relay),
+    )
+
+
+def _allowances(key: ConnectorKey, found: Found, relay: Relay) -> tuple[Allowance, ...]:
+    """What a mail counts against: the limits of the connector, those of its parent, and of the provider what neither this nor the parent sets.
+
+    A parent's limits hold for all of its children together, so a child cannot lift them. The provider's are those of the login: whoever
+    uses the same one shares them.
+    """
+    own, base = found.spec.limits or Limits(), found.base.limits or Limits()
+    known = limits_of(relay.host)
+    allowances = [
+        _allowance(str(found.base_key), base),
+        Allowance(
+            relay.account,
+            0 if base.messages_per_minute else known.messages_per_minute,
+            0 if base.messages_per_day else known.messages_per_day,
+            0 if base.recipients_per_day else known.recipients_per_day,
+        ),
+    ]
+    if found.base_key != key:
+        allowances.append(_allowance(str(key), own))
+    return tuple(allowance for allowance in allowances if allowance.is_limited)
+
+
+def _allowance(scope: str, limits: Limits) -> Allowance:
+    return Allowance(
+        scope, limits.messages_per_minute or 0, limits.messages_per_day or 0, limits.recipients_per_day or 0
     )
 
 

@@ -5,11 +5,10 @@ base64 of base64, the mask of a panel) gets a reason of its own and the command 
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watchbell.api.names import ANNOTATION_ALLOWED_HOSTS, ANNOTATION_VERBATIM, LABEL_OPT_IN, SECRET_TYPE
+from watchbell.api.names import ANNOTATION_ALLOWED_HOSTS, ANNOTATION_VERBATIM, LABEL_DKIM_KEY, LABEL_OPT_IN, SECRET_TYPE
 from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 
@@ -94,6 +93,20 @@ def check_opt_in(secret: SecretView, host: str) -> Refusal | None:
     )
 
 
+def check_signs(secret: SecretView) -> Refusal | None:
+    """None if the Secret says that mail may be signed with it.
+
+    A label of its own: with that of logins, whoever writes connectors could have the key sent to a server of his own as a password.
+    """
+    if secret.labels.get(LABEL_DKIM_KEY) == "true":
+        return None
+    return refs_refusal(
+        Reason.SECRET_NOT_OPTED_IN,
+        f"spec.dkim.secretRef: Secret {secret.name} does not say that mail may be signed with it. Opt in: "
+        f"kubectl -n {secret.namespace} label secret {secret.name} {LABEL_DKIM_KEY}=true",
+    )
+
+
 def _normal(host: str) -> str:
     return host.strip().lower().rstrip(".")
 
@@ -159,6 +172,7 @@ def _is_encoded_twice(line: str) -> bool:
         return False
     try:
         inner = base64.b64decode(line, validate=True).decode("ascii").removesuffix("\n")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # Of either step, or a character beyond ASCII, which no base64 has.
         return False
     return inner.isprintable() and (line.endswith("=") or len(inner) >= 12)

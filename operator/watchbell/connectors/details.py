@@ -9,7 +9,7 @@ from typing import Any
 
 from watchbell.api.enums import Level
 from watchbell.api.reasons import Reason
-from watchbell.api.times import stamp_if_any
+from watchbell.api.times import moment, stamp, stamp_if_any
 from watchbell.connectors import outcome, schedule
 from watchbell.connectors.assemble import NEWLINE_NOTE, Assembled
 from watchbell.connectors.gather import Found
@@ -66,7 +66,19 @@ def subject_of(found: Found, assembled: Assembled) -> outcome.Subject:
     )
 
 
-def basics(record: Record, found: Found, assembled: Assembled, due: datetime | None) -> dict[str, Any]:
+def slowdown_entry(record: Record, now: datetime) -> dict[str, Any] | None:
+    """`status.slowdown`: what the outbox told, or what an earlier process has written, until it is over."""
+    told, stands = record.slowdown, record.status().get("slowdown")
+    if told is None:
+        end = moment(stands.get("endTime")) if stands else None
+        return stands if end and now < end else None
+    if now >= told.end:
+        return None
+    rate = {"messagesPerMinute": told.messages_per_minute} if told.messages_per_minute else {}
+    return {"reason": str(told.reason), "startTime": stamp(told.start), "endTime": stamp(told.end)} | rate
+
+
+def basics(record: Record, found: Found, assembled: Assembled, due: datetime | None, now: datetime) -> dict[str, Any]:
     """The plain facts of `status`, absent ones left out."""
     memory, relay = record.memory, assembled.outlet.relay
     login = stamp_if_any(memory.last_login)
@@ -80,6 +92,7 @@ def basics(record: Record, found: Found, assembled: Assembled, due: datetime | N
         "lastSuccessTime": stamp_if_any(memory.last_success),
         "nextProbeTime": stamp_if_any(due),
         "consecutiveFailures": memory.failures,
+        "slowdown": slowdown_entry(record, now),
         "credentials": (credentials | ({"lastAuthenticationTime": login} if login else {})) or None,
     }
     return {key: value for key, value in entries.items() if value is not None}

@@ -11,6 +11,7 @@ from watchbell.api.connector import ConfigMapKeyRef, ConnectorSpec, SecretKeyRef
 from watchbell.api.enums import ConnectorKind
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal, SecretView, refs_refusal, secret_view
+from watchbell.connectors.fallback import fallback_key
 from watchbell.connectors.records import Dependency, Record
 from watchbell.connectors.tenancy import namespace_refusal, sender_refusal
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, SECRETS, Client
@@ -35,6 +36,7 @@ class Found:
     secret: SecretView | None = None
     client_cert: SecretView | None = None
     ca_pem: str | None = None
+    dkim: SecretView | None = None
 
 
 class Gatherer:
@@ -122,6 +124,9 @@ class Gatherer:
         )
         if isinstance(cert, Refusal):
             return cert
+        dkim = await self._secret(namespace, base.dkim.secret_ref.name) if base.dkim else None
+        if isinstance(dkim, Refusal):
+            return dkim
         authority = await self._authority(base, namespace)
         if isinstance(authority, Refusal):
             return authority
@@ -131,9 +136,10 @@ class Gatherer:
             secret and secret.resource_version,
             cert and cert.resource_version,
             ca_version,
+            *((dkim.resource_version,) if dkim else ()),
         )
         fingerprint = "/".join(text or "-" for text in versions)
-        return Found(spec, base, origin.key, namespace, child + fingerprint, fingerprint, secret, cert, ca_pem)
+        return Found(spec, base, origin.key, namespace, child + fingerprint, fingerprint, secret, cert, ca_pem, dkim)
 
     async def _authority(self, base: ConnectorSpec, namespace: str) -> tuple[str | None, str | None] | Refusal:
         tls = base.tls
@@ -203,8 +209,15 @@ def dependencies(found: Found | Refusal, record: Record, home: str) -> tuple[Dep
         return ()
     if spec.parent_ref is not None:
         parent = ((str(ConnectorKind.CLUSTER_SMTP_CONNECTOR), "", spec.parent_ref.name),)
-        return parent + (() if isinstance(found, Refusal) else _references(found.base, home))
-    return _references(spec, record.key.namespace or home)
+        if isinstance(found, Refusal):
+            return parent
+        return parent + _fallback(spec, found.base, record) + _references(found.base, home)
+    return _fallback(spec, spec, record) + _references(spec, record.key.namespace or home)
+
+
+def _fallback(spec: ConnectorSpec, base: ConnectorSpec, record: Record) -> tuple[Dependency, ...]:
+    key = fallback_key(spec, base, record.key.namespace)
+    return ((key.kind, key.namespace, key.name),) if key else ()
 
 
 def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:
@@ -213,6 +226,7 @@ def _references(base: ConnectorSpec, namespace: str) -> tuple[Dependency, ...]:
         auth.secret_ref if auth else None,
         tls.ca_secret_ref if tls else None,
         tls.client_cert_secret_ref if tls else None,
+        base.dkim.secret_ref if base.dkim else None,
     ]
     maps = [tls.ca_config_map_ref] if tls else []
     return tuple(("Secret", namespace, ref.name) for ref in secrets if ref) + tuple(

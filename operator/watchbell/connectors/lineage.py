@@ -33,7 +33,7 @@ def inherited(parent: Record | None, found: Found) -> ProbeReport | Lineage | No
         return Lineage.WAIT if is_to_be_probed else None
     if memory.fault is None or not is_login_rejected(memory.fault):
         return None
-    return _report(replace(memory.fault, message=f"{parent.key}: {memory.fault.message}"))
+    return failed_report(replace(memory.fault, message=f"{parent.key}: {memory.fault.message}"))
 
 
 def concerns_children(before: Memory, after: Memory) -> bool:
@@ -54,7 +54,8 @@ def relieved(memory: Memory, parent: Record | None, found: Found) -> Memory:
     return replace(memory, fingerprint="") if is_newer and is_accepted else memory
 
 
-def _report(fault: Fault) -> ProbeReport:
+def failed_report(fault: Fault) -> ProbeReport:
+    """A report that holds one fault, which was not found by a probe of this connector."""
     stage = StageReport(
         fault.stage,
         StageResult.FAILED,

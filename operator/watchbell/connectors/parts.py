@@ -15,7 +15,8 @@ from watchbell.smtp.session import Dialer
 class Parts:
     """`home` is the operator's namespace; `namespaces` are those that are served (none: all).
 
-    `on_ready` hears of every connector whose readiness changed; `leading` says who may act.
+    `on_ready` hears of every connector whose readiness changed, `on_proven` of every probe that passed as far as the spec wants; `leading` says who
+    may act.
     """
 
     client: Client
@@ -31,3 +32,4 @@ class Parts:
     leading: Callable[[], bool]
     on_ready: Callable[[ConnectorKey], None]
     namespaces: tuple[str, ...] = ()
+    on_proven: Callable[[ConnectorKey], None] = lambda _key: None

@@ -6,7 +6,7 @@ an outlet here for each connector that is Ready. Nothing here knows what a mail 
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,12 @@ from watchbell.connectors import outcome, schedule
 from watchbell.connectors.announce import Announcer
 from watchbell.connectors.assemble import Assembled, assemble
 from watchbell.connectors.credentials import Refusal
-from watchbell.connectors.details import advice, basics, personal, rhythm_of, subject_of
+from watchbell.connectors.details import advice, basics, personal, rhythm_of, slowdown_entry, subject_of
 from watchbell.connectors.drill import with_drill, without_drill
+from watchbell.connectors.fallback import explained, fallback_key, standing_in
 from watchbell.connectors.gather import Found, Gatherer, dependencies
-from watchbell.connectors.lineage import Lineage, concerns_children, inherited, relieved
+from watchbell.connectors.gauges import shown, shown_in
+from watchbell.connectors.lineage import Lineage, concerns_children, failed_report, inherited, relieved
 from watchbell.connectors.parts import Parts
 from watchbell.connectors.records import Dependency, Record, key_of, record_of, refresh
 from watchbell.connectors.restore import restored
@@ -33,7 +35,7 @@ from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import Written, write_status
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.logs import about
-from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Unavailable, Use
+from watchbell.outbox.outlet import ConnectorKey, ConnectorRef, Outlet, Slowdown, Unavailable, Use
 from watchbell.smtp.model import Fault, ProbeReport, ServerFacts
 from watchbell.smtp.probe import probe
 
@@ -46,6 +48,16 @@ RESOURCES = {
 }
 PARENT_AGAIN_S = 5.0
 """A child looks again so often whether its parent was probed; the parent also wakes it."""
+_STANDS = frozenset(
+    {
+        schedule.Cause.NOT_DUE,
+        schedule.Cause.SEND_FAILED,
+        schedule.Cause.PERIOD,
+        schedule.Cause.RETRY,
+        schedule.Cause.AUTH_PERIOD,
+    }
+)
+"""Nothing that the connector stands on has changed since its last probe, so what a send found out is true of it as it is."""
 REFUSED_AGAIN_S = 300.0
 """What was missing is looked for again so often; in watch mode, or when it is an object of ours, it is noticed at once."""
 
@@ -122,6 +134,11 @@ class Connectors:
         for key in self._dependents.get((kind, namespace, name), ()):
             self.queue.add(key)
 
+    @property
+    def known(self) -> Collection[Record]:
+        """Every connector in memory, for metrics."""
+        return self._records.values()
+
     def dependencies(self) -> tuple[Dependency, ...]:
         """All Secrets and ConfigMaps that connectors stand on."""
         return tuple(self._dependents)
@@ -136,8 +153,24 @@ class Connectors:
         )
         if fault.is_permanent:
             record.ready, record.ready_reason, record.ready_message = False, fault.reason, fault.message
+            self._parts.on_ready(key)
         log.info("send failed, connector will be probed", extra=about(connector=str(key), reason=str(fault.reason)))
         self.queue.add(key)
+
+    def broken(self, key: ConnectorKey, fault: Fault) -> None:
+        """Mail does not get through, again and again, or the login was refused: that counts as probes, and stands in the status at once."""
+        record = self._records.get(key)
+        if record is not None:
+            record.broken = fault
+            self.queue.add(key)
+
+    def slowed(self, key: ConnectorKey, slowdown: Slowdown) -> None:
+        """The provider asked to slow down."""
+        record = self._records.get(key)
+        if record is not None:
+            record.slowdown = slowdown
+            self._announcer.slowed(record, slowdown)
+            self.queue.add(key)
 
     def lead(self) -> None:
         """This replica works from now on: look at everything."""
@@ -212,7 +245,33 @@ class Connectors:
             return record.outlet
         reason = Reason.SUSPENDED if record.ready_reason is Reason.SUSPENDED else Reason.CONNECTOR_NOT_READY
         message = f"{record.key} is not ready ({record.ready_reason}): {record.ready_message}"
-        return Unavailable(reason, message, is_unjudged=record.ready_reason is Reason.NOT_PROBED)
+        primary = Unavailable(reason, message, is_unjudged=record.ready_reason is Reason.NOT_PROBED)
+        # Who suspends a connector wants its mail held.
+        return (
+            primary
+            if primary.is_unjudged or reason is Reason.SUSPENDED
+            else await self._fallback(record, primary, namespace, use)
+        )
+
+    async def _fallback(self, record: Record, primary: Unavailable, namespace: str, use: Use) -> Outlet | Unavailable:
+        """How a mail goes out while its connector is not ready: through the fallback, by the fallback's own rules."""
+        spec = record.spec()
+        parent = await self._parent(spec.parent_ref.name) if not isinstance(spec, Refusal) and spec.parent_ref else None
+        base = parent.spec() if parent else spec
+        if isinstance(spec, Refusal) or isinstance(base, Refusal):
+            return primary
+        key = fallback_key(spec, base, record.key.namespace)
+        if key is None:
+            return primary
+        candidate = self._records.get(key)
+        refusal = await self.permitted(candidate, namespace, use) if candidate else None
+        found = refusal or standing_in(record, key, candidate)
+        if found is None:
+            return replace(primary, is_unjudged=True)
+        if isinstance(found, Refusal):
+            return explained(primary, key, found)
+        self._announcer.standing_in(record, key)
+        return found
 
     async def assembled(self, record: Record) -> Assembled | Refusal:
         """Gather and assemble anew, whatever the readiness; for tests of a connector."""
@@ -254,17 +313,25 @@ class Connectors:
             record.memory = restored(record.status(), found, rhythm, now)
         record.memory = relieved(record.memory, self._records.get(found.base_key), found)
         self._note_rotation(record, found)
-        record.outlet = assembled.outlet
+        self._take_outlet(record, assembled)
         decision = schedule.decide(record.memory, rhythm, found.fingerprint, record.request, now)
         if decision.cause in {schedule.Cause.DISABLED, schedule.Cause.SUSPENDED}:
             reason = Reason.SUSPENDED if decision.cause is schedule.Cause.SUSPENDED else Reason.PROBE_DISABLED
             record.memory = schedule.Memory(handled_request=record.request)
             await self._settle(
-                record, outcome.unprobed(subject_of(found, assembled), reason), basics(record, found, assembled, None)
+                record,
+                outcome.unprobed(subject_of(found, assembled), reason),
+                basics(record, found, assembled, None, now),
             )
             return None
+        sent, record.broken = record.broken, None
+        if sent is not None and decision.cause in _STANDS:
+            record.memory = schedule.failed_sends(record.memory)
+            probed = schedule.Probed(found.fingerprint, rhythm.level, "", now, failed_report(sent))
+            return await self._concluded(record, found, assembled, rhythm, probed)
         if decision.level is None:
             self._restore_ready(record)
+            await self._show_slowdown(record)
             return max(0.0, (decision.due - now).total_seconds()) if decision.due else None
         told = self._told_by_parent(record, found)
         if told is Lineage.WAIT:
@@ -280,7 +347,7 @@ class Connectors:
         due = schedule.next_due(record.memory, rhythm)
         report = personal(probed.report, assembled, self._parts.home)
         self._announcer.probed(record, report, probed.at)
-        details = basics(record, found, assembled, due) | {
+        details = basics(record, found, assembled, due, self._parts.now()) | {
             "stages": outcome.stage_entries(report.stages),
             "remediation": [line[:512] for line in advice(report, assembled.outlet)],
         }
@@ -290,9 +357,25 @@ class Connectors:
         if server:
             details["server"] = server
         await self._settle(record, outcome.probed(subject_of(found, assembled), report, record.memory), details)
+        if report.fault is None and probed.level is rhythm.level:
+            self._parts.on_proven(record.key)
         if concerns_children(before, record.memory):
             self._wake_children(record.key)
         return max(1.0, (due - self._parts.now()).total_seconds())
+
+    def _take_outlet(self, record: Record, assembled: Assembled) -> None:
+        """How mail goes out from now on. Messages that wait for a limit have to hear of a new one."""
+        before, record.outlet = record.outlet, assembled.outlet
+        if before is not None and before.limits != assembled.outlet.limits:
+            self._parts.on_ready(record.key)
+
+    async def _show_slowdown(self, record: Record) -> None:
+        """Between two probes the status changes only for this."""
+        current, entry = record.status(), slowdown_entry(record, self._parts.now())
+        if current.get("slowdown") == entry:
+            return
+        wanted = {name: value for name, value in current.items() if name != "slowdown"}
+        await self._write(record, wanted | ({"slowdown": entry} if entry else {}), current)
 
     def _note_rotation(self, record: Record, found: Found) -> None:
         version = found.secret.resource_version if found.secret else ""
@@ -312,6 +395,8 @@ class Connectors:
     def _restore_ready(self, record: Record) -> None:
         """After a restart: a connector whose status vouches for it takes mail without a probe, and one that was rejected says so."""
         memory = record.memory
+        if not record.shown:
+            record.shown, record.certificate_expiry = shown_in(record.status())
         if memory.is_proven and not record.ready:
             self._set_ready(record, (Condition("Ready", "True", Reason.PROVEN, "proven before the operator started"),))
         elif memory.fault is not None and record.ready_reason is Reason.NOT_PROBED:
@@ -319,7 +404,7 @@ class Connectors:
 
     async def _settle(self, record: Record, conditions: tuple[Condition, ...], details: Mapping[str, Any]) -> None:
         """Write what is true now, then let those who wait for the connector know."""
-        key, current = record.key, record.status()
+        current = record.status()
         wanted: dict[str, Any] = {
             **details,
             "observedGeneration": record.generation,
@@ -327,8 +412,13 @@ class Connectors:
         }
         if record.request:
             wanted["lastHandledRequest"] = record.request[:256]
-        ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
+        record.shown = shown((one.type, one.status, one.reason) for one in conditions)
         self._set_ready(record, conditions)
+        await self._write(record, wanted, current)
+
+    async def _write(self, record: Record, wanted: dict[str, Any], current: Mapping[str, Any]) -> None:
+        key = record.key
+        ref = ObjectRef(API_VERSION, key.kind, key.name, key.namespace or None, record.uid)
         written = await write_status(
             self._parts.client, RESOURCES[ConnectorKind(key.kind)], ref, wanted, without_drill(current), manager=MANAGER
         )
@@ -343,6 +433,9 @@ class Connectors:
         self._announcer.readiness(record)
         if before != (record.ready, False):
             self._parts.on_ready(record.key)
+            # Those that it stands in for, whose mail may go out through it now.
+            for leaning in self._dependents.get((record.key.kind, record.key.namespace, record.key.name), ()):
+                self._parts.on_ready(leaning)
 
     def _depend(self, record: Record, wanted: tuple[Dependency, ...]) -> None:
         for old in set(record.dependencies) - set(wanted):

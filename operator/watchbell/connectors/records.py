@@ -13,7 +13,8 @@ from watchbell.api.names import ANNOTATION_REQUESTED_AT
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.schedule import Memory
-from watchbell.outbox.outlet import ConnectorKey, Outlet
+from watchbell.outbox.outlet import ConnectorKey, Outlet, Slowdown
+from watchbell.smtp.model import Fault
 
 MODELS: Mapping[str, type[SmtpConnector] | type[ClusterSmtpConnector]] = {
     ConnectorKind.SMTP_CONNECTOR: SmtpConnector,
@@ -23,6 +24,8 @@ MODELS: Mapping[str, type[SmtpConnector] | type[ClusterSmtpConnector]] = {
 
 Dependency = tuple[str, str, str]
 """Kind, namespace and name of an object that a connector stands on."""
+Shown = tuple[tuple[str, str, str], ...]
+"""Conditions as type, status and reason."""
 
 
 @dataclass(slots=True)
@@ -30,7 +33,8 @@ class Record:
     """One connector as it was last seen, and what is remembered of its probes.
 
     `status` is the status that stands there, as bytes; `outlet` how mail goes out while it is Ready; `dependencies` what it
-    stands on.
+    stands on. `shown` and `certificate_expiry` (Unix time) are for metrics; `shown` is empty until it was judged by this process.
+    `broken` is why mail does not get through, told by the outbox and not yet in the status; `slowdown` what the provider asked for.
     """
 
     key: ConnectorKey
@@ -46,6 +50,10 @@ class Record:
     ready: bool = False
     ready_reason: Reason = Reason.NOT_PROBED
     ready_message: str = "not probed yet"
+    shown: Shown = ()
+    certificate_expiry: float | None = None
+    broken: Fault | None = None
+    slowdown: Slowdown | None = None
 
     def spec(self) -> ConnectorSpec | Refusal:
         """The spec as its model, or InvalidSpec with every problem's field."""

@@ -15,6 +15,7 @@ AUTH_STAGES = frozenset({StageName.TOKEN, StageName.AUTHENTICATE})
 MIN_SPACING_S = 30
 """Between two probes of a relay in trouble, also when many failed sends ask for one: one probe answers them all."""
 AUTH_BACKOFF_S = (900, 1800, 3600, 7200, 14400, 28800, 86400)
+SENDS_UNTIL_BROKEN = 3
 _MAY_PASS = frozenset(
     {
         Reason.HOST_NOT_FOUND,
@@ -147,6 +148,11 @@ def next_due(memory: Memory, rhythm: Rhythm) -> datetime:
 def is_login_rejected(fault: Fault | None) -> bool:
     """The server, or the token endpoint, said no to the credentials for good."""
     return fault is not None and fault.is_permanent and fault.stage in AUTH_STAGES
+
+
+def failed_sends(memory: Memory) -> Memory:
+    """The memory when mail failed as often in a row as the outbox's breaker waits for, before the last of these is remembered as a probe."""
+    return replace(memory, failures=memory.failures + SENDS_UNTIL_BROKEN - 1)
 
 
 @dataclass(frozen=True, slots=True)

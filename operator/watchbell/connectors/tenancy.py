@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from watchbell.api.connector import AllowedNamespaces
 from watchbell.api.enums import NamespacesFrom, Use
-from watchbell.api.meta import LabelSelector, SelectorOperator
+from watchbell.api.meta import selects
 from watchbell.api.reasons import Reason
 from watchbell.connectors.credentials import Refusal
 from watchbell.outbox.outlet import OutletLimits
@@ -44,17 +44,20 @@ def use_refusal(allowed: tuple[Use, ...] | None, connector: str, use: Use) -> Re
 
 def sender_refusal(allowed: tuple[str, ...] | None, connector: str, address: str) -> Refusal | None:
     """None if `address` may be the From of a child; entries are addresses or `*@domain`, no list allows all."""
-    if not allowed:
-        return None
-    wanted = address.lower()
-    patterns = {entry.lower() for entry in allowed}
-    if wanted in patterns or f"*@{wanted.rpartition('@')[2]}" in patterns:
+    if not allowed or lists_sender(allowed, address):
         return None
     return Refusal(
         "Accepted",
         Reason.SENDER_ADDRESS_NOT_ALLOWED,
         f"spec.from.address {address} is not among spec.allowedFromAddresses of ClusterSmtpConnector {connector}",
     )
+
+
+def lists_sender(allowed: tuple[str, ...] | None, address: str) -> bool:
+    """Whether the list names `address`, itself or by its domain."""
+    wanted = address.lower()
+    patterns = {entry.lower() for entry in allowed or ()}
+    return wanted in patterns or f"*@{wanted.rpartition('@')[2]}" in patterns
 
 
 def recipient_refusal(limits: OutletLimits, connector: str, domain: str) -> Refusal | None:
@@ -64,24 +67,6 @@ def recipient_refusal(limits: OutletLimits, connector: str, domain: str) -> Refu
         return None
     return Refusal(
         "Accepted",
-        Reason.RECIPIENTS_REFUSED,
+        Reason.RECIPIENT_NOT_ALLOWED,
         f"spec.to: spec.recipientPolicy of {connector} does not allow mail to {wanted}; nothing was sent",
     )
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether a Kubernetes label selector picks `labels`: all of matchLabels and matchExpressions must hold."""
-    wanted = selector.match_labels or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    for rule in selector.match_expressions or ():
-        value, values = labels.get(rule.key), rule.values or ()
-        holds = {
-            SelectorOperator.IN: value in values,
-            SelectorOperator.NOT_IN: value not in values,
-            SelectorOperator.EXISTS: value is not None,
-            SelectorOperator.DOES_NOT_EXIST: value is None,
-        }[rule.operator]
-        if not holds:
-            return False
-    return True

@@ -12,6 +12,7 @@ from watchbell.api.smtptest import SmtpTest
 from watchbell.connectors.credentials import Refusal
 from watchbell.connectors.tenancy import recipient_refusal
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
+from watchbell.mail.dkim import signed
 from watchbell.mail.message import Draft, MessageProblem, build, message_id
 from watchbell.mail.trial import TrialFacts, render_trial
 from watchbell.outbox.outlet import Outlet
@@ -48,12 +49,14 @@ def trial_mail(test: SmtpTest, outlet: Outlet, cluster: str, now: datetime) -> T
         html=rendered.html,
         message_id=identifier,
         date=now,
-        reply_to=outlet.reply_to[0] if outlet.reply_to else None,
+        reply_to=outlet.reply_to,
         extra_headers=outlet.headers,
     )
     payload = build(draft)
     if isinstance(payload, MessageProblem):
         return _invalid(f"{payload.field}: {payload.message}")
+    if outlet.dkim is not None:
+        payload = signed(payload, outlet.dkim, now)
     recipients = tuple(wire.text for wire in wires)
     envelope = Envelope(outlet.relay.mail_from, recipients, any(wire.needs_smtputf8 for wire in wires))
     return TrialMail(envelope, payload, identifier)

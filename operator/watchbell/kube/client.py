@@ -15,6 +15,7 @@ import msgspec
 from watchbell import __version__
 from watchbell.kube.access import Access
 from watchbell.kube.errors import Conflict, Gone, Invalid, ServerError
+from watchbell.kube.pulse import Pulses
 from watchbell.kube.resources import (
     CONFIGMAPS,
     CRDS,
@@ -86,7 +87,7 @@ _BODY = msgspec.json.Decoder(Body)
 
 
 class Client:
-    """One API server, one identity. `on_request(verb, code)` hears of every exchange; code 0 = no answer."""
+    """One API server, one identity. `on_request(verb, code)` hears of every exchange; code 0 = no answer. `pulses`: its watches."""
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Client:
         on_request: OnRequest | None = None,
     ) -> None:
         self.access = access
+        self.pulses = Pulses()
         self._is_patient = False
         self._transport = Transport(access, deadline_s=deadline_s, user_agent=user_agent, on_request=on_request)
 

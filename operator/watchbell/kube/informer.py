@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 _FAILURES_BEFORE_LIST = 3
+_SILENT_MOST_S = 300.0
+"""A watch that neither hears nor tries anything for so long hangs: a stall ends after a minute, a call after seconds, and no pause is longer."""
 
 
 class Meta(Protocol):
@@ -122,7 +124,8 @@ class Informer(Generic[T]):
     """Watches one kind in one namespace (None = all) under one selector; see the module's text.
 
     `store` holds what is known by (namespace, name); `synced` is set after the first complete list; `failure` is why the picture may be
-    stale right now (None = it is current). `on_change(old, new)` is called in order, on the loop; what it raises is logged.
+    stale right now (None = it is current). `on_change(old, new)` is called in order, on the loop; what it raises is logged. `on_added(new, whole)`
+    is called before it for an object that the watch brings as new, with all of it as JSON: whoever needs the rest soon need not ask for it.
     """
 
     def __init__(  # noqa: PLR0913 - what to watch, whom to tell and three sources of time and chance, all by name
@@ -135,6 +138,7 @@ class Informer(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         on_change: Callable[[T | None, T | None], None],
+        on_added: Callable[[T, bytes], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         pace: Pace = Pace(),
@@ -149,6 +153,7 @@ class Informer(Generic[T]):
         self._namespace = namespace
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._on_change = on_change
+        self._on_added = on_added
         self._clock = clock
         self._chance = chance
         self._pace = pace
@@ -159,7 +164,17 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Lists and watches until cancelled. No ApiError leaves it: each is retried, and told in `failure` while it lasts."""
+        try:
+            await self._go_on()
+        finally:
+            self._client.pulses.end(self)
+
+    def _beat(self, pause_s: float = 0.0) -> None:
+        self._client.pulses.beat(self, self._resource.plural, _SILENT_MOST_S + pause_s)
+
+    async def _go_on(self) -> None:
         while True:
+            self._beat()
             try:
                 if not self._version:
                     await self._list()
@@ -189,6 +204,7 @@ class Informer(Generic[T]):
             # Should it be this version that the server stumbles over, then a fresh list is the way out.
             self._version = ""
         log.warning("%s cannot be watched, next try in %.1f s: %s", self._resource.plural, delay_s, error)
+        self._beat(delay_s)
         await asyncio.sleep(delay_s)
 
     def _came_through(self) -> None:
@@ -221,6 +237,7 @@ class Informer(Generic[T]):
         params["limit"] = str(self._pace.page_limit)
         while True:
             data = await self._client.page(self._resource, self._namespace, params)
+            self._beat()
             items, meta = self._decode_page(data)
             yield items, meta.resource_version
             if not meta.continue_:
@@ -281,6 +298,7 @@ class Informer(Generic[T]):
         async with aclosing(lines):
             async for line in lines:
                 self.heard_at = self._clock()
+                self._beat()
                 self._heed(line)
 
     def _heed(self, line: bytes) -> None:
@@ -302,8 +320,10 @@ class Informer(Generic[T]):
             return
         if event.type == "DELETED":
             self._drop(_key(item))
-        else:
-            self._put(_key(item), item)
+            return
+        if event.type == "ADDED" and self._on_added is not None and _key(item) not in self.store:
+            self._on_added(item, bytes(event.object))
+        self._put(_key(item), item)
 
     # --- telling
 

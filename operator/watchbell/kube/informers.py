@@ -13,7 +13,7 @@ from watchbell.kube.informer import Informer, Key, T
 
 
 class Informers(Generic[T]):
-    """The objects of `resource` in `namespaces` (empty = all); `on_change` as of one informer.
+    """The objects of `resource` in `namespaces` (empty = all); `on_change` and `on_added` as of one informer.
 
     A mapping by (namespace, name), as far as it is needed.
     """
@@ -26,6 +26,7 @@ class Informers(Generic[T]):
         namespaces: Collection[str],
         *,
         on_change: Callable[[T | None, T | None], None],
+        on_added: Callable[[T, bytes], None] | None = None,
         label_selector: str = "",
         field_selector: str = "",
     ) -> None:
@@ -38,6 +39,7 @@ class Informers(Generic[T]):
                 label_selector=label_selector,
                 field_selector=field_selector,
                 on_change=on_change,
+                on_added=on_added,
             )
             for namespace in namespaces or (None,)
         )

@@ -13,7 +13,7 @@ AT_ONCE = 4
 """So many patient calls are let go at a time."""
 REST_S = 0.01
 """Between two steps of one case nobody asks for a moment; that is no rest."""
-PATIENCE_S = 8.0
+PATIENCE_S = 15.0
 """Longer than that no call waits, however much is going on."""
 
 

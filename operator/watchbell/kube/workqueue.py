@@ -10,8 +10,10 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from watchbell import metrics
 from watchbell.kube.agenda import Agenda, Backoff
 from watchbell.kube.errors import ApiError
+from watchbell.metrics import WorkResult
 
 __all__ = ["DEFAULT_BACKOFF", "Backoff", "WorkQueue"]
 
@@ -48,6 +50,9 @@ class WorkQueue(Generic[K]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._running = 0
+        self._seconds = metrics.RECONCILE_SECONDS.labels(name)
+        self._results = {result: metrics.RECONCILES.labels(name, result) for result in WorkResult}
+        self._unexpected = metrics.WORK_FAILURES.labels(name)
 
     @property
     def depth(self) -> int:
@@ -105,15 +110,20 @@ class WorkQueue(Generic[K]):
                 timer.cancel()
 
     async def _work(self, key: K) -> None:
+        started = self._clock()
         try:
             again_s = await self._handler(key)
         except ApiError as error:
             # What the API server says or does not say is no bug of ours: one line, without the way through our code.
             log.warning("%s: %s failed, next try in %.1f s: %s", self.name, key, self._failed(key), error)
+            self._measure(started, WorkResult.API_ERROR)
         except Exception:
             log.exception("%s: %s failed, next try in %.1f s", self.name, key, self._failed(key))
+            self._measure(started, WorkResult.ERROR)
+            self._unexpected.inc()
         else:
             self._agenda.succeeded(key)
+            self._measure(started, WorkResult.SUCCEEDED)
             if again_s is not None:
                 self.add_after(key, again_s)
         finally:
@@ -125,6 +135,10 @@ class WorkQueue(Generic[K]):
     def _failed(self, key: K) -> float:
         self.failures += 1
         return self._agenda.failed(key, self._clock())
+
+    def _measure(self, started: float, result: WorkResult) -> None:
+        self._seconds.observe(self._clock() - started)
+        self._results[result].inc()
 
     def _mark_idle(self) -> None:
         if self._agenda.is_idle:

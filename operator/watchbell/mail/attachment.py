@@ -1,4 +1,4 @@
-"""Attachments of text: their checks and their MIME headers.
+"""Files that go with a mail: their checks and their MIME headers.
 
 Before: a rendered mail or a user's message names them. After: `content` puts the parts together. A file name is somebody's text: it is
 refused when it could be a path or a header, and beyond ASCII it goes as RFC 2231 has it.
@@ -6,32 +6,44 @@ refused when it could be a path or a header, and beyond ASCII it goes as RFC 223
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from watchbell.api.media import INLINE_TYPES, PATTERN
+from watchbell.mail import magic
 from watchbell.mail.untrusted import HIDDEN
 
 MAX_ATTACHMENTS = 10
-MAX_TEXT_BYTES = 4 * 1024 * 1024
+MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_TOTAL_BYTES = 10 * 1024 * 1024
 MAX_NAME_CHARACTERS = 120
 
-_TYPE_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9!#$&^_.+-]{0,62})"  # RFC 6838 §4.2
-_TYPE = re.compile(rf"({_TYPE_NAME})/({_TYPE_NAME})(?:; ?charset=\"?utf-8\"?)?", re.IGNORECASE)
+_TYPE = re.compile(rf"({PATTERN})(?:; ?charset=\"?utf-8\"?)?", re.IGNORECASE)
 _FORBIDDEN_NAME = re.compile(rf"[{HIDDEN}\"\\/:*?<>|]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$&+^_`{}~.,()=@-]{1,60}")
 # RFC 2231 §7 attribute-char; `%` begins an octet and is not one of them.
 _ATTRIBUTE_SAFE = "!#$&+-.^_`{}~"
 _PIECE = 50
+_CONTENT_ID = re.compile(r"[A-Za-z0-9._-]{1,120}")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file of text. `content_type` is `text/csv`, `application/json`, …; the charset is always UTF-8."""
+    """A file: of text, whose charset is always UTF-8, or of bytes as they were read from elsewhere (`data`, which then counts).
+
+    `is_inline`: an image within the HTML, which shows it as `cid:filename` (RFC 2392).
+    """
 
     filename: str
     content_type: str
-    text: str
+    text: str = ""
+    data: bytes | None = field(default=None, repr=False)
+    is_inline: bool = False
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file; UnicodeEncodeError for half of a surrogate pair, which `problem` refuses."""
+        return self.text.encode() if self.data is None else self.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +61,41 @@ def problem(attachments: Sequence[Attachment]) -> AttachmentProblem | None:
     taken: set[str] = set()
     total_bytes = 0
     for index, item in enumerate(attachments):
-        where = f"attachments[{index}]"
-        for name, found in (
-            ("filename", _name_problem(item.filename)),
-            ("contentType", _type_problem(item.content_type)),
-            ("text", _text_problem(item.text)),
-        ):
-            if found:
-                return AttachmentProblem(f"{where}.{name}", found)
+        if found := _item_problem(item):
+            return AttachmentProblem(f"attachments[{index}].{found.field}".rstrip("."), found.message)
         if item.filename.lower() in taken:
-            return AttachmentProblem(f"{where}.filename", "names a file that is there already")
+            return AttachmentProblem(f"attachments[{index}].filename", "names a file that is there already")
         taken.add(item.filename.lower())
-        total_bytes += len(item.text.encode())
+        total_bytes += len(item.content)
     if total_bytes > MAX_TOTAL_BYTES:
         return AttachmentProblem("attachments", f"are larger than {MAX_TOTAL_BYTES} bytes in all")
+    return None
+
+
+def _item_problem(item: Attachment) -> AttachmentProblem | None:
+    """The first thing that is wrong with one file; its content is looked at once name, type and text are right."""
+    found = _named_problem(item) or _text_problem(item.text)
+    if found is not None:
+        return found
+    size_bytes = len(item.content)
+    if size_bytes > MAX_FILE_BYTES:
+        return AttachmentProblem(
+            "text" if item.data is None else "", f"has {size_bytes} bytes, and a file may have {MAX_FILE_BYTES}"
+        )
+    told = magic.lie(_bare(item.content_type), item.content)
+    return AttachmentProblem("contentType", told) if told else None
+
+
+def _named_problem(item: Attachment) -> AttachmentProblem | None:
+    if found := _name_problem(item.filename):
+        return AttachmentProblem("filename", found)
+    if found := _type_problem(item.content_type):
+        return AttachmentProblem("contentType", found)
+    if item.is_inline and _bare(item.content_type) not in INLINE_TYPES:
+        text = "must be image/png, image/jpeg, image/gif or image/webp for a file that the HTML shows"
+        return AttachmentProblem("contentType", text)
+    if item.is_inline and not _CONTENT_ID.fullmatch(item.filename):
+        return AttachmentProblem("filename", "must be letters, digits, '.', '_' and '-' for a file that the HTML shows")
     return None
 
 
@@ -72,15 +105,21 @@ def is_text(content_type: str) -> bool:
 
 
 def head(attachment: Attachment, encoding: str) -> bytes:
-    """The header lines of its part (RFC 2183); `attachment` has passed `problem`."""
-    match = _TYPE.fullmatch(attachment.content_type)
-    if match is None:
+    """The header lines of its part (RFC 2183, and RFC 2392 for the one that the HTML shows); `attachment` has passed `problem`."""
+    if not _TYPE.fullmatch(attachment.content_type):
         raise ValueError("an attachment's type was not checked")
     charset = "; charset=utf-8" if is_text(attachment.content_type) else ""
+    place = "inline" if attachment.is_inline else "attachment"
+    identifier = f"Content-ID: <{attachment.filename}>\r\n" if attachment.is_inline else ""
     return (
-        f"Content-Type: {match[1].lower()}/{match[2].lower()}{charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
-        f"Content-Disposition: attachment;{_file_name(attachment.filename)}\r\n"
+        f"Content-Type: {_bare(attachment.content_type)}{charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
+        f"{identifier}Content-Disposition: {place};{_file_name(attachment.filename)}\r\n"
     ).encode("ascii")
+
+
+def _bare(content_type: str) -> str:
+    """Lower case, without a charset."""
+    return content_type.partition(";")[0].lower()
 
 
 def _file_name(name: str) -> str:
@@ -109,19 +148,16 @@ def _name_problem(name: str) -> str | None:
 
 
 def _type_problem(content_type: str) -> str | None:
-    match = _TYPE.fullmatch(content_type)
-    if match is None:
-        return "is not a media type such as text/csv (the charset is always utf-8)"
-    if match[1].lower() in {"multipart", "message"}:
-        return "may be neither multipart nor message: those hold other parts"
+    if _TYPE.fullmatch(content_type) is None:
+        return "is not a media type that may go with a mail, such as text/csv or application/pdf (the charset is always utf-8)"
     return None
 
 
-def _text_problem(text: str) -> str | None:
+def _text_problem(text: str) -> AttachmentProblem | None:
     if "\0" in text:
-        return "contains the character U+0000"
+        return AttachmentProblem("text", "contains the character U+0000")
     try:
-        size = len(text.encode())
+        text.encode()
     except UnicodeEncodeError:
-        return "contains half of a surrogate pair, which is not a character"
-    return f"is larger than {MAX_TEXT_BYTES} bytes" if size > MAX_TEXT_BYTES else None
+        return AttachmentProblem("text", "contains half of a surrogate pair, which is not a character")
+    return None

@@ -8,13 +8,19 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
+from urllib.parse import unquote
 
 from watchbell.mail.attachment import Attachment, head, is_text
+from watchbell.mail.untrusted import visible
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _NEWLINE = re.compile(r"\r\n?|\n")
+_NEWLINE_BYTES = re.compile(rb"\r\n?|\n")
 _ASCII = bytes(range(128))
+_SHOWN = re.compile(r"""(?:\b(?:src|background)\s*=\s*["']?|\burl\(\s*["']?)cid:([^"'\s>)]+)""", re.IGNORECASE)
+_LINE = 76
 
 Part = tuple[bytes, bytes]
 """Header lines of a part, and its encoded content."""
@@ -38,14 +44,36 @@ class ContentError(Exception):
 
 
 def body(text: str, html: str, attachments: Sequence[Attachment], seed: str, enclosed: Sequence[Enclosed] = ()) -> Part:
-    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments and mails in a multipart/mixed around both; they have been checked."""
+    """The whole content. Text first, HTML last (RFC 2046 §5.1.4), attachments and mails in a multipart/mixed around both; they have been checked.
+
+    Images that the HTML shows stand beside it in a multipart/related (RFC 2387).
+    """
+    inline = [item for item in attachments if item.is_inline]
+    _check_shown(html, {item.filename for item in inline})
     parts = [_text_part("plain", text)] if text or not html else []
     if html:
-        parts.append(_text_part("html", html))
+        page = _text_part("html", html)
+        parts.append(_related(page, inline, seed) if inline else page)
     content = parts[0] if len(parts) == 1 else _multipart("alternative", parts, seed)
-    if not attachments and not enclosed:
+    beside = [item for item in attachments if not item.is_inline]
+    if not beside and not enclosed:
         return content
-    return _multipart("mixed", [content, *map(_attached, attachments), *map(_enclosed, enclosed)], seed)
+    return _multipart("mixed", [content, *map(_attached, beside), *map(_enclosed, enclosed)], seed)
+
+
+def _check_shown(html: str, names: set[str]) -> None:
+    """A picture that nothing shows, or that is not there, is a mistake that the recipient would see first."""
+    shown = {unquote(unescape(found)) for found in _SHOWN.findall(html)}
+    if missing := sorted(shown - names):
+        raise ContentError(
+            "html", f"shows cid:{visible(missing[0], 80)}, and no attachment with disposition Inline has this filename"
+        )
+    if unseen := sorted(names - shown):
+        raise ContentError("html", f"does not show cid:{unseen[0]}, which is attached with disposition Inline")
+
+
+def _related(page: Part, images: Sequence[Attachment], seed: str) -> Part:
+    return _multipart("related", [page, *(_attached(item) for item in images)], seed, '; type="text/html"')
 
 
 def header_names(head_lines: bytes) -> tuple[str, ...]:
@@ -54,14 +82,14 @@ def header_names(head_lines: bytes) -> tuple[str, ...]:
     return tuple(line.partition(b":")[0].decode("ascii") for line in lines)
 
 
-def _multipart(subtype: str, parts: Sequence[Part], seed: str) -> Part:
+def _multipart(subtype: str, parts: Sequence[Part], seed: str, extra: str = "") -> Part:
     # `=_` occurs in neither quoted-printable nor base64 (RFC 2045 §6.7), so no part can hold the boundary.
     digest = hashlib.sha256(f"{seed}\0{subtype}".encode()).hexdigest()[:24]
     boundary = f"=_{digest}".encode()
     # The line end before a boundary is the boundary's (RFC 2046 §5.1.1): without the second one each part would lose its last.
     pieces = [b"--" + boundary + b"\r\n" + lines + b"\r\n" + content + b"\r\n" for lines, content in parts]
     return (
-        b"Content-Type: multipart/" + subtype.encode() + b';\r\n boundary="' + boundary + b'"\r\n',
+        b"Content-Type: multipart/" + subtype.encode() + extra.encode() + b';\r\n boundary="' + boundary + b'"\r\n',
         b"".join(pieces) + b"--" + boundary + b"--\r\n",
     )
 
@@ -85,10 +113,11 @@ def _text_part(subtype: str, text: str) -> Part:
 
 def _attached(attachment: Attachment) -> Part:
     """Line ends of text become CRLF; anything else stays byte for byte, which only base64 can promise."""
+    raw = attachment.content
     if is_text(attachment.content_type):
-        encoding, content = _encoded(_NEWLINE.sub("\r\n", attachment.text).encode())
+        encoding, content = _encoded(_NEWLINE_BYTES.sub(b"\r\n", raw))
     else:
-        encoding, content = "base64", _base64(attachment.text.encode())
+        encoding, content = "base64", _base64(raw)
     return head(attachment, encoding), content
 
 
@@ -112,5 +141,5 @@ def _encoded(raw: bytes) -> tuple[str, bytes]:
 
 
 def _base64(raw: bytes) -> bytes:
-    lines = (binascii.b2a_base64(raw[start : start + 57], newline=False) for start in range(0, len(raw), 57))
-    return b"\r\n".join(lines) + b"\r\n"
+    encoded = binascii.b2a_base64(raw, newline=False)
+    return b"\r\n".join([encoded[start : start + _LINE] for start in range(0, len(encoded), _LINE)]) + b"\r\n"

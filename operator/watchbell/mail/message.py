@@ -62,7 +62,7 @@ class Draft:
     date: datetime
     html: str = ""
     cc: tuple[Mailbox, ...] = ()
-    reply_to: Mailbox | None = None
+    reply_to: tuple[Mailbox, ...] = ()
     thread_root: str = ""
     importance: Importance = Importance.NORMAL
     list_id: str = ""
@@ -114,7 +114,7 @@ def thread_root(key: str, domain: str) -> str:
 
 
 def _needs_utf8(draft: Draft) -> bool:
-    shown = (draft.sender, *draft.to, *draft.cc, *((draft.reply_to,) if draft.reply_to else ()))
+    shown = (draft.sender, *draft.to, *draft.cc, *draft.reply_to)
     return any(not mailbox.address.rpartition("@")[0].isascii() for mailbox in shown)
 
 
@@ -136,8 +136,8 @@ def _draft_headers(draft: Draft) -> Iterator[tuple[str, str]]:
     yield "To", _mailboxes("To", "to", draft.to) if draft.to else "To: undisclosed-recipients:;\r\n"
     if draft.cc:
         yield "Cc", _mailboxes("Cc", "cc", draft.cc)
-    if draft.reply_to is not None:
-        yield "Reply-To", _mailboxes("Reply-To", "replyTo", (draft.reply_to,))
+    if draft.reply_to:
+        yield "Reply-To", _mailboxes("Reply-To", "replyTo", draft.reply_to)
     subject = _subject(draft.subject)
     yield "Subject", headers.unstructured("Subject", subject)
     yield "Date", f"Date: {_date(draft.date)}\r\n"

@@ -6,6 +6,8 @@ the outbox may have it.
 
 from dataclasses import dataclass
 from datetime import datetime
+from html import unescape
+from typing import Any
 
 from watchbell.mail import page, plain
 from watchbell.mail.document import Block, Document, Facts, Links, Listing, Paragraph, Rendered, Tone, moment, span
@@ -103,6 +105,47 @@ def render_codes(facts: RecoveryFacts, codes: tuple[str, ...]) -> Rendered:
         origin=_origin(facts),
     )
     return Rendered(subject_of_codes(facts.application), plain.write(document), page.write(document))
+
+
+ACCOUNT_VALUES = {
+    "account.name": "the account, as the application calls it",
+    "account.application": "the host that the link leads to; of codes perhaps nothing",
+    "account.link": "the whole link; nothing in a mail with codes",
+    "account.codes": "list of the codes; empty in a mail with a link",
+    "account.requestedTime": "when somebody asked for it: `2026-11-21 14:02:11 UTC`",
+    "account.expirationTime": "until when the link is valid; for codes until when the mail may go out",
+    "account.validFor": "how long that is: `15 min`",
+    "account.request": "the AccountRecovery, with its namespace",
+    "account.cluster": "the name of the cluster, if the operator was given one",
+}
+"""What an EmailTemplate of account mail may read, and what it is."""
+
+
+def account_values(facts: RecoveryFacts, link: str = "", codes: tuple[str, ...] = ()) -> dict[str, Any]:
+    """`{"account": {…}}` with exactly the names of `ACCOUNT_VALUES`."""
+    values = {
+        "name": visible(facts.account, 253),
+        "application": visible(facts.application, 253) or None,
+        "link": link or None,
+        "codes": list(codes),
+        "requestedTime": moment(facts.requested),
+        "expirationTime": moment(facts.expires),
+        "validFor": span((facts.expires - facts.requested).total_seconds()),
+        "request": f"{name(facts.namespace)}/{name(facts.request)}",
+        "cluster": visible(facts.cluster, 80) or None,
+    }
+    return {"account": values}
+
+
+def unfit(made: Rendered, link: str, codes: tuple[str, ...]) -> str:
+    """Why a mail in a user's words may not go out, as the end of a sentence; empty if it may. A subject shows on locked screens."""
+    token = link.rpartition("=")[2]
+    if any(secret in made.subject for secret in (token, *codes) if secret):
+        return "writes the link or a code into the subject, which shows on locked screens"
+    said = f"{made.text}\n{unescape(made.html)}"
+    if link and link not in said:
+        return "does not write account.link"
+    return "" if all(code in said for code in codes) else "does not write every one of account.codes"
 
 
 def _asked(facts: RecoveryFacts, until: str = "") -> Facts:

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from watchbell.mail.facts import CrashFacts, DifferenceFacts, PodFacts
+from watchbell.mail.recovery import RecoveryFacts, account_values
 from watchbell.mail.template import Parameter
 from watchbell.mail.template_values import incident_values
 
@@ -98,6 +99,23 @@ def samples() -> tuple[Sample, ...]:
         Sample("recovery", "a recovery", incident_values(CRASH, is_resolved=True)),
         Sample("drift", "a drift", incident_values(drift)),
         Sample("node", "a lost node of which no pod is known", incident_values(bare)),
+    )
+
+
+@cache
+def account_samples() -> tuple[Sample, ...]:
+    """The same for account mail."""
+    facts = RecoveryFacts(
+        "alice <&>", "app.example.com", _NOW, _NOW + timedelta(minutes=15), "shop", "reset-alice", "prod-1"
+    )
+    bare = replace(facts, application="", cluster="")
+    return (
+        Sample(
+            "reset",
+            "a link for a new password",
+            account_values(facts, "https://app.example.com/reset?token=eyJhbGciOi"),
+        ),
+        Sample("codes", "recovery codes", account_values(bare, codes=("7K3QX-9MPRT", "0A1BC-2DEFG"))),
     )
 
 

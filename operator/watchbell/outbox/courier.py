@@ -21,27 +21,37 @@ from typing import Any, TypeVar
 import msgspec
 
 from watchbell import metrics
+from watchbell.api.enums import OnUnavailable, Priority
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
-from watchbell.outbox.envelope import Batch, batch_of
-from watchbell.outbox.journal import Accepted, Entry, Journal
-from watchbell.outbox.letter import Flaw, Letter, compose, filled, read
+from watchbell.outbox.content import PATIENCE_S, Lack, Moments, changed, held_up
+from watchbell.outbox.entry import Accepted, Entry
+from watchbell.outbox.envelope import Batch, batch_of, misfit
+from watchbell.outbox.flow import Flow
+from watchbell.outbox.gate import Blocked, Pass, Request
+from watchbell.outbox.journal import Journal
+from watchbell.outbox.letter import Composed, Flaw, Letter, compose, filled, read
 from watchbell.outbox.minting import NO_MINTER, Minter
 from watchbell.outbox.note import note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource, Unavailable
 from watchbell.outbox.progress import Progress
 from watchbell.outbox.queue import Slot
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
-from watchbell.outbox.settle import Held, Rules, Settled, Tried, overdue, rejected, resumed, settle
+from watchbell.outbox.settle import Held, Rules, Settled, Tried, discarded, overdue, rejected, resumed, settle
+from watchbell.outbox.sources import Sources
 from watchbell.smtp.model import Fault, RecipientOutcome, RecipientResult, RetryClass, StageName, SubmitReport
 from watchbell.smtp.submit import submit
 
 log = logging.getLogger(__name__)
 
 MESSAGES = custom("emailmessages")
+ROUND_BYTES_MAX = 16 * 1024 * 1024
+"""So much mail one sender prepares ahead at most, and one mail more: large ones wait in the API server, not in memory."""
+_LARGE_BYTES = 256 * 1024
+"""What is composed in a thread: 10 MiB take a third of a second, in which nobody else would be heard. So is what is signed."""
 _HUNG_UP = frozenset({Reason.CONNECTION_CLOSED, Reason.CONNECTION_RESET, Reason.SERVER_BUSY})
 
 
@@ -63,7 +73,7 @@ class Gone:
 
 GONE = Gone()
 _Made = TypeVar("_Made")
-Outcome = Settled | Stopped | Gone
+Outcome = Settled | Stopped | Gone | Blocked
 OnOutcome = Callable[[Slot, Outcome], None]
 """Called exactly once for each message of an attempt, as soon as it is known where it stands."""
 
@@ -76,6 +86,7 @@ class Desk:
     outlets: OutletSource
     connections: Connections
     journal: Journal
+    flow: Flow
     fence: Callable[[float], bool]
     now: Callable[[], datetime]
     chance: Callable[[], float]
@@ -86,6 +97,8 @@ class Desk:
     round_s: float = 1.0
     on_limit: Callable[[ConnectorKey, int], None] = lambda _lane, _connections: None
     minter: Minter = NO_MINTER
+    sources: Sources | None = None
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -99,6 +112,7 @@ class _Sending:
     payload: bytes
     outlet: Outlet
     entry: Entry
+    passed: Pass | None = None
     others: tuple[Entry, ...] = ()
     entered: asyncio.Task[bool] | None = None
     is_stopped: bool = False
@@ -108,12 +122,12 @@ class _Sending:
 
 @dataclass(slots=True)
 class _Round:
-    """Messages that go one after the other; `lent` is the session that the one before left in good order, `has_taken` that there was one."""
+    """Messages that go one after the other; `lent` is the session that the one before left in good order, `taken` its uid."""
 
     name: str
     waiting: deque[_Sending] = field(default_factory=deque)
     lent: Lent | None = None
-    has_taken: bool = False
+    taken: str = ""
 
 
 class Courier:
@@ -129,6 +143,9 @@ class Courier:
         timer = asyncio.get_running_loop().call_later(self._desk.round_s, self._put_back, batch, done)
         try:
             for slot in slots:
+                if sum(len(sending.payload) for sending in batch.waiting) > ROUND_BYTES_MAX:
+                    done(slot, Stopped(0.0))
+                    continue
                 made = await self._guarded(slot, self._prepare(slot))
                 if isinstance(made, _Sending):
                     made.entry = msgspec.structs.replace(made.entry, party=batch.name, place=len(batch.waiting))
@@ -137,8 +154,7 @@ class Courier:
                     done(slot, made)
             while batch.waiting:
                 sending = batch.waiting.popleft()
-                with metrics.SEND_SECONDS.time():
-                    outcome = await self._guarded(sending.slot, self._carry_out(sending, batch))
+                outcome = await self._timed(sending, batch)
                 done(sending.slot, outcome)
                 if not sending.is_taken:
                     self._put_back(batch, done)
@@ -146,16 +162,34 @@ class Courier:
             timer.cancel()
             self._end(batch)
 
+    async def _timed(self, sending: _Sending, batch: _Round) -> Outcome:
+        try:
+            with metrics.SEND_SECONDS.time():
+                return await self._guarded(sending.slot, self._carry_out(sending, batch))
+        finally:
+            self._unused(sending)
+
     def _put_back(self, batch: _Round, done: OnOutcome) -> None:
         """The relay is slow, or took one of them not: what has not begun goes to whoever has a connection."""
         while batch.waiting:
-            done(batch.waiting.popleft().slot, Stopped(0.0))
+            sending = batch.waiting.popleft()
+            self._unused(sending)
+            done(sending.slot, Stopped(0.0))
 
     def _end(self, batch: _Round) -> None:
         for sending in batch.waiting:
             self._desk.journal.forget(sending.slot.uid)
+            self._unused(sending)
         if batch.lent is not None:
             self._desk.connections.give_back(batch.lent)
+
+    def _unused(self, sending: _Sending) -> None:
+        """What the limits granted and was not used up; nothing to do once the relay was tried."""
+        passed, sending.passed = sending.passed, None
+        if passed is not None and sending.is_body_out:
+            self._desk.flow.ended(passed, None)
+        elif passed is not None:
+            self._desk.flow.unused(passed)
 
     async def _guarded(self, slot: Slot, work: "Coroutine[None, None, _Made]") -> "_Made | Stopped":
         try:
@@ -214,6 +248,25 @@ class Courier:
             return replace(held, due=min(held.due, soon)) if held.due is not None else held
         return filled(letter, made)
 
+    async def _whole(
+        self, progress: Progress, letter: Letter, rules: Rules, outlet: Outlet
+    ) -> tuple[Letter, Progress] | Settled:
+        """The letter with what it names elsewhere, and that it was so; or where the message stands without it."""
+        desk = self._desk
+        sources = desk.sources or Sources(desk.client)
+        found = await sources.whole(letter, outlet.limits.max_message_bytes)
+        if isinstance(found, Lack):
+            moments = Moments(desk.now(), letter.since, desk.pause_s * 5, desk.patience_s)
+            return held_up(progress, found, rules, moments)
+        ended = changed(progress, found.digest)
+        return ended or (found.letter, replace(progress, content_digest=found.digest))
+
+    async def _composed(self, letter: Letter, outlet: Outlet, known_message_id: str) -> Composed | Flaw:
+        size_bytes = sum(len(item.content) for item in letter.attachments if item.data is not None)
+        if size_bytes <= _LARGE_BYTES and outlet.dkim is None:
+            return compose(letter, outlet, known_message_id, self._desk.cluster_name)
+        return await asyncio.to_thread(compose, letter, outlet, known_message_id, self._desk.cluster_name)
+
     async def _compose(
         self, slot: Slot, progress: Progress, letter: Letter, rules: Rules, body: dict[str, Any]
     ) -> _Sending | Outcome:
@@ -222,18 +275,26 @@ class Courier:
         if isinstance(outlet, Unavailable):
             if outlet.is_unjudged:
                 return Stopped(desk.pause_s * 10, is_held=True)
-            return settle(progress, Held(outlet.reason, outlet.message), rules, desk.now(), desk.chance())
+            return self._without(progress, letter, rules, Held(outlet.reason, outlet.message))
         if letter.is_minted:
             minted = await self._minted(progress, letter, rules, body)
             if isinstance(minted, Settled):
                 return minted
             letter = minted
-        composed = compose(letter, outlet, slot.message_id, desk.cluster_name)
+        if letter.has_sources:
+            whole = await self._whole(progress, letter, rules, outlet)
+            if isinstance(whole, Settled):
+                return whole
+            letter, progress = whole
+        composed = await self._composed(letter, outlet, slot.message_id)
         if isinstance(composed, Flaw):
             if composed.is_of_connector:
                 held = Held(Reason.CONNECTOR_NOT_READY, f"the connector {outlet.key} cannot send: {composed}")
-                return settle(progress, held, rules, desk.now(), desk.chance())
+                return self._without(progress, letter, rules, held)
             return rejected(progress, Reason.INVALID_MESSAGE, str(composed))
+        if outlet.stands_in_for is not None and (problem := misfit(letter, progress.due(desk.now()), outlet, composed)):
+            text = f"{outlet.stands_in_for} is not ready, and its fallback {outlet.key} cannot take this message: {problem}"
+            return self._without(progress, letter, rules, Held(Reason.CONNECTOR_NOT_READY, text))
         if len(composed.payload) > outlet.limits.max_message_bytes:
             sizes = (
                 f"the mail has {len(composed.payload)} bytes, and the connector takes {outlet.limits.max_message_bytes}"
@@ -242,7 +303,8 @@ class Courier:
         slot.message_id = composed.message_id
         if not progress.due(desk.now()):
             return resumed(progress, rules, desk.now())
-        desk.on_limit(slot.lane, outlet.limits.max_connections)
+        # A fallback has mail of its own, and takes no more connections than one for each connector that leans on it.
+        desk.on_limit(slot.lane, 1 if outlet.stands_in_for else outlet.limits.max_connections)
         started = desk.now()
         batch = batch_of(letter, progress.due(started), outlet.limits, composed)
         entry = Entry(
@@ -253,8 +315,30 @@ class Courier:
             started,
             batch.indexes,
             composed.message_id,
+            content_digest=progress.content_digest,
         )
-        return _Sending(slot, progress, rules, batch, composed.payload, outlet, entry)
+        return self._admit(_Sending(slot, progress, rules, batch, composed.payload, outlet, entry), letter)
+
+    def _admit(self, sending: _Sending, letter: Letter) -> _Sending | Outcome:
+        """The last question before the wire: limits and breaker."""
+        count = len(sending.batch.indexes)
+        if not count:
+            return sending
+        request = Request(sending.slot.lane, count, is_high=letter.priority is Priority.HIGH)
+        answer = self._desk.flow.admit(sending.outlet, request)
+        if isinstance(answer, Pass):
+            sending.passed = answer
+            return sending
+        if answer.reason is Reason.RATE_LIMITED or letter.on_unavailable is OnUnavailable.HOLD:
+            return answer
+        return self._without(sending.progress, letter, sending.rules, Held(answer.reason, answer.message))
+
+    def _without(self, progress: Progress, letter: Letter, rules: Rules, held: Held) -> Settled:
+        """No connector takes the message now: it waits, or ends, as `onUnavailable` says."""
+        desk = self._desk
+        if letter.on_unavailable is OnUnavailable.DISCARD:
+            return discarded(progress, held)
+        return settle(progress, held, rules, desk.now(), desk.chance())
 
     async def _carry_out(self, sending: _Sending, batch: _Round) -> Outcome:
         desk = self._desk
@@ -263,8 +347,10 @@ class Courier:
             return Stopped(desk.pause_s)
         settled = settle(sending.progress, tried, sending.rules, desk.now(), desk.chance())
         if settled.verdict.status == "True" and tried.fault is None:
-            desk.journal.accept(_accepted(sending.entry, tried))
-            sending.is_taken = batch.has_taken = True
+            desk.journal.accept(_accepted(sending.entry, tried), is_awaited=bool(batch.waiting))
+            sending.is_taken, batch.taken = True, sending.slot.uid
+            if sending.outlet.stands_in_for is not None:
+                metrics.FALLBACK_MESSAGES.inc()
         return settled
 
     async def _send(self, sending: _Sending, batch: _Round) -> Tried | None:
@@ -333,14 +419,17 @@ class Courier:
     async def _may_send_body(self, sending: _Sending, batch: _Round) -> bool:
         """The last gate: the journal holds the entry, and that the one before it was taken; and the lease outlives the send."""
         is_entered = sending.entered is not None and await sending.entered
-        if is_entered and batch.has_taken:
-            is_entered = await self._desk.journal.stands()
+        if is_entered and batch.taken:
+            is_entered = await self._desk.journal.stands(batch.taken)
         sending.is_body_out = is_entered and self._desk.fence(self._desk.margin_s)
         sending.is_stopped = not sending.is_body_out
         return sending.is_body_out
 
     def _result(self, sending: _Sending, report: SubmitReport | Fault) -> Tried:
         fault = report if isinstance(report, Fault) else report.fault
+        if sending.passed is not None:
+            self._desk.flow.ended(sending.passed, fault or _shared(report))
+            sending.passed = None
         if fault is not None and (isinstance(report, Fault) or fault.retry is not RetryClass.NEVER):
             self._desk.outlets.report(sending.outlet.key, fault)
         told = fault.message if fault else ""
@@ -348,7 +437,14 @@ class Courier:
         if isinstance(report, SubmitReport):
             told = report.server_response or told
             results |= zip(sending.batch.indexes, report.recipients, strict=True)
-        return Tried(sending.entry.started, results, fault, told)
+        return Tried(sending.entry.started, results, fault, told, str(sending.outlet.key))
+
+
+def _shared(report: SubmitReport | Fault) -> Fault | None:
+    """The provider's wish to slow down is often told for each recipient: it counts if all of them heard it."""
+    faults = [result.fault for result in report.recipients] if isinstance(report, SubmitReport) else []
+    reasons = {fault.reason if fault else None for fault in faults}
+    return faults[0] if len(reasons) == 1 and reasons <= {Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED} else None
 
 
 def _accepted(entry: Entry, tried: Tried) -> Entry:

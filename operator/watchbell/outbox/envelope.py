@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import WireAddress
+from watchbell.outbox.budget import recipients_at_once
 from watchbell.outbox.letter import Composed, Letter
-from watchbell.outbox.outlet import OutletLimits
+from watchbell.outbox.outlet import Outlet, OutletLimits
 from watchbell.smtp.model import Envelope, Fault, RecipientOutcome, RecipientResult, RetryClass, StageName
 
 
@@ -24,15 +25,31 @@ class Batch:
 
 def batch_of(letter: Letter, due: Sequence[int], limits: OutletLimits, composed: Composed) -> Batch:
     """The next transaction. Recipients that need SMTPUTF8 go by themselves unless the mail needs it anyway, so that they alone can fail for it."""
-    refused = {i: _refusal(letter.recipients[i]) for i in due if not is_allowed(letter.recipients[i], limits)}
+    refused = {i: _refusal(letter.recipients[i]) for i in forbidden(letter, due, limits)}
     allowed = [i for i in due if i not in refused]
     is_utf8 = not composed.payload.isascii() or composed.mail_from.needs_smtputf8
     if not is_utf8:
         plain = [i for i in allowed if not letter.recipients[i].needs_smtputf8]
         is_utf8, allowed = not plain and bool(allowed), plain or allowed
-    indexes = tuple(allowed[: limits.max_recipients_per_message])
+    indexes = tuple(allowed[: recipients_at_once(limits.max_recipients_per_message, limits.allowances)])
     addresses = tuple(letter.recipients[i].text for i in indexes)
     return Batch(indexes, Envelope(composed.mail_from.text, addresses, is_utf8), refused)
+
+
+def misfit(letter: Letter, due: Sequence[int], outlet: Outlet, composed: Composed) -> str:
+    """Why a fallback may not be the one to say no: what its own rules refuse, the connector itself may take. Empty if it takes all of it."""
+    limits = outlet.limits
+    domains = {letter.recipients[i].domain for i in forbidden(letter, due, limits)}
+    if domains:
+        return f"its recipientPolicy does not allow {', '.join(sorted(domains)[:4])}"
+    if len(composed.payload) > limits.max_message_bytes:
+        return f"the mail has {len(composed.payload)} bytes, and it takes {limits.max_message_bytes}"
+    return ""
+
+
+def forbidden(letter: Letter, due: Sequence[int], limits: OutletLimits) -> tuple[int, ...]:
+    """Those whom the connector's policy does not let mail go to."""
+    return tuple(i for i in due if not is_allowed(letter.recipients[i], limits))
 
 
 def is_allowed(address: WireAddress, limits: OutletLimits) -> bool:
@@ -46,8 +63,8 @@ def is_allowed(address: WireAddress, limits: OutletLimits) -> bool:
 def _refusal(address: WireAddress) -> RecipientResult:
     fault = Fault(
         StageName.POLICY,
-        Reason.RECIPIENTS_REFUSED,
-        "the connector's recipientPolicy does not allow the recipient's domain",
+        Reason.RECIPIENT_NOT_ALLOWED,
+        f"spec.recipientPolicy of the connector does not allow mail to {address.domain}",
         RetryClass.NEVER,
         is_permanent=True,
     )

@@ -5,12 +5,13 @@ only then does it go out again. A message that was settled after all, or deleted
 """
 
 import logging
+from dataclasses import replace
 
 from watchbell.api.names import API_VERSION
 from watchbell.kube.errors import Conflict, NotFound
 from watchbell.logs import about
 from watchbell.outbox.courier import MESSAGES, Desk
-from watchbell.outbox.journal import Entry
+from watchbell.outbox.entry import Entry
 from watchbell.outbox.ledger import MANAGER
 from watchbell.outbox.letter import Flaw, Letter, read
 from watchbell.outbox.note import note_of, progress_of
@@ -33,6 +34,7 @@ async def settle_inherited(desk: Desk, entry: Entry) -> None:
     if note.metadata.uid == entry.uid and not note.is_finished and not isinstance(letter, Flaw):
         rules = Rules(letter.deadline, letter.on_uncertain, desk.schedule)
         progress = progress_of(note.status, len(letter.recipients), desk.schedule.resend_after_s)
+        progress = replace(progress, content_digest=entry.content_digest or progress.content_digest)
         settled = settle(progress, _happened(entry, progress, letter), rules, desk.now(), desk.chance())
         told = "was taken" if entry.accepted else "was under way"
         log.warning("a mail %s when its process ended", told, extra=about(message=f"{entry.namespace}/{entry.name}"))

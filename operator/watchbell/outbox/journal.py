@@ -1,75 +1,36 @@
 """The memory of what is on the wire: written before a body goes out, so that a successor knows what may have been sent.
 
-Before it: the courier is about to send. After it: `submit` writes the body. It is one ConfigMap in the operator's namespace with a line for each
-message that is being sent or whose result is not yet written: a few hundred bytes each, bounded by `BYTES_MAX`. All lines are under one key: a key
-for each would cost the API server twice as much, since it keeps book of who owns which.
+Before it: the courier is about to send. After it: `submit` writes the body. It has a line for each message that is being sent or whose result is not
+yet written, in pages of some `LINES_EACH` lines: a write costs by the size of its page. In quiet times there is one page, in a storm up to
+`PAGES_MAX`. What the server took is told with the next write too, so that its result may be written when there is time.
 
-Group commit: while one write is on its way, all that come meanwhile share the next one. What the server took is told with the next write too, so
-that its result may be written when there is time. Entries that are no longer needed leave with the next write, or with an idle flush.
-
-Each write carries the resourceVersion of the last one, so two processes that both believe to lead cannot both write: the one that finds another's
-name in it has lost, and sends no more.
+Two processes that both believe to lead cannot both write. Whoever takes the journal over writes his name into the first page, then into all others,
+then into the first again, and sends only after that; whoever opens another page writes the first one after it. So a page is never used by a
+process that does not hold the first one, and no page is opened behind the back of a successor.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import msgspec
-
-from watchbell.kube.client import CONFIGMAPS, Client
+from watchbell.kube.client import Client
 from watchbell.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from watchbell.outbox.entry import Entry, line_of
+from watchbell.outbox.page import Hold, Page
 
 log = logging.getLogger(__name__)
 
 JOURNAL_NAME = "watchbell-outbox-journal"
-BYTES_MAX = 900_000
-"""A ConfigMap holds 1 MiB."""
-BYTES_CARRIED_MAX = 600_000
-"""With so much in it (some 1,800 mails), results are written at once: each line is part of every write."""
-LINES = "entries"
-HOLDER = "watchbell.dev/holder"
-_IDLE_FLUSH_S = 1.0
-_ACCEPTED_FLUSH_S = 0.02
-_WRITES_MAX = 3
+PAGES_MAX = 16
+LINES_EACH = 64
+"""A page with so many lines (some 20 KB) is left for another one, as long as there is one."""
+_TAKE_OVERS_MAX = 3
+_OPEN_AGAIN_S = 1.0
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """The server took the message for all recipients of the entry: (code, enhanced code) of each. Its result need not be written at once then."""
-
-    response: str
-    codes: tuple[tuple[int | None, str | None], ...]
-
-
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One message whose body may be on the wire: attempt number `attempt`, for the recipients at these indexes.
-
-    Those of one `party` go one after the other, by `place`, each only when it stands here that the one before was taken.
-    """
-
-    uid: str
-    namespace: str
-    name: str
-    attempt: int
-    started: datetime
-    indexes: tuple[int, ...]
-    message_id: str
-    accepted: Accepted | None = None
-    party: str = ""
-    place: int = 0
-
-
-def doubtful(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Of what a process left behind, the messages that may be out and are not known to be: of each party the first that was not taken."""
-    first: dict[str, Entry] = {}
-    for entry in entries:
-        if entry.accepted is None:
-            party = entry.party or f"alone:{entry.uid}"
-            if party not in first or entry.place < first[party].place:
-                first[party] = entry
-    return tuple(first.values())
+def page_name(number: int) -> str:
+    """The ConfigMap of a page; the first one says who holds the journal."""
+    return f"{JOURNAL_NAME}-{number}" if number else JOURNAL_NAME
 
 
 class Journal:
@@ -78,35 +39,60 @@ class Journal:
     def __init__(self, client: Client, namespace: str, identity: str, *, on_lost: Callable[[], None]) -> None:
         self._client = client
         self._namespace = namespace
-        self._identity = identity
-        self._on_lost = on_lost
-        self._entries: dict[str, str] = {}
-        self._strays: dict[str, str] = {}
-        self._size_bytes = 0
-        self._version = ""
-        self._waiters: list[asyncio.Future[bool]] = []
-        self._writer: asyncio.Task[None] | None = None
-        self._flush: asyncio.TimerHandle | None = None
-        self._soon: asyncio.TimerHandle | None = None
-        self._unsaid: set[str] = set()
-        self._is_stale = False
-        self._is_flush_due = False
-        self.is_lost = False
-        self.is_failing = False
-        self.writes = 0
-        self.failures = 0
+        self._hold = Hold(identity, on_lost)
+        self._first = Page(client, namespace, page_name(0), self._hold)
+        self._pages = [self._first]
+        self._numbers = {0}
+        self._current = self._first
+        self._opening: asyncio.Task[None] | None = None
+        self._may_open_at = 0.0
+        self._began: int | None = None
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(map(len, self._pages))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another process holds it: nothing may be sent any more."""
+        return self._hold.is_lost
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last write of a page failed."""
+        return any(page.is_failing for page in self._pages)
+
+    @property
+    def began(self) -> int | None:
+        """The resourceVersion at which this process had all of it: what was made after that, no other process can have sent. None = not known.
+
+        Resource versions of one API server rise and may be compared as numbers (Kubernetes API concepts, "Resource versions").
+        """
+        return self._began
+
+    @property
+    def writes(self) -> int:
+        """How many writes stand in the cluster."""
+        return self._hold.writes
+
+    @property
+    def failures(self) -> int:
+        """How many writes failed."""
+        return self._hold.failures
 
     @property
     def has_room(self) -> bool:
         """Whether results may stay unwritten for a while, known to the journal alone."""
-        return not self.is_lost and self._size_bytes < BYTES_CARRIED_MAX
+        return not self.is_lost and len(self) < PAGES_MAX * LINES_EACH
+
+    def stop(self) -> None:
+        """Write nothing any more, whoever asks."""
+        self._hold.is_lost = True
+
+    # --- taking it over
 
     async def open(self) -> tuple[Entry, ...]:
         """Take the journal over and return what the process before left in it; its entries stay until `forget`. Raises ApiError."""
-        for _ in range(_WRITES_MAX):
+        for _ in range(_TAKE_OVERS_MAX):
             try:
                 return await self._take_over()
             except (AlreadyExists, NotFound, Conflict) as error:
@@ -114,211 +100,112 @@ class Journal:
         return await self._take_over()
 
     async def _take_over(self) -> tuple[Entry, ...]:
-        try:
-            found = await self._client.get(CONFIGMAPS, JOURNAL_NAME, self._namespace)
-        except NotFound:
-            self._take({})
-            written = await self._client.create(CONFIGMAPS, self._object(""), self._namespace)
-            self._adopt(written)
-            return ()
-        entries = self._take(found.get("data") or {})
-        written = await self._client.replace(CONFIGMAPS, self._object(_version(found)), self._namespace)
-        self._adopt(written)
-        return entries
-
-    def _take(self, data: Mapping[str, str]) -> tuple[Entry, ...]:
-        """What stands there is ours now; what cannot be read stays as it is."""
-        entries = []
-        self._entries, self._strays, self._size_bytes = {}, {}, 0
-        for key, value in data.items():
-            for line in value.split("\n"):
-                if (entry := _decoded(line)) is None:
-                    self._strays[f"unread-{len(self._strays)}" if key == LINES else key] = line
-                else:
-                    entries.append(entry)
-                    self._keep(entry.uid, line)
+        self._hold.is_lost = False
+        self._pages, self._numbers, self._current = [self._first], {0}, self._first
+        entries = list(await self._first.claim() or ())
+        others = range(1, PAGES_MAX)
+        found = await asyncio.gather(*(self._claim(number) for number in others))
+        for number, one in zip(others, found, strict=True):
+            if one is not None:
+                page, left = one
+                self._add(page, number)
+                entries += left
+        if len(self._pages) > 1 and not await self._first.write():
+            raise Conflict(409, "Conflict", "another process took the outbox journal over in the same moment")
+        version = self._first.version
+        self._began = int(version) if version.isdecimal() else None
         return tuple(entries)
 
-    def _keep(self, uid: str, line: str) -> None:
-        self._size_bytes += len(line) - len(self._entries.get(uid, ""))
-        self._entries[uid] = line
+    async def _claim(self, number: int) -> tuple[Page, tuple[Entry, ...]] | None:
+        page = self._page(number)
+        entries = await page.claim(is_made=False)
+        return None if entries is None else (page, entries)
 
-    def _adopt(self, written: Mapping[str, Any]) -> None:
-        self._version = _version(written)
-        self.is_lost = False
+    def _page(self, number: int) -> Page:
+        return Page(self._client, self._namespace, page_name(number), self._hold, self._first)
+
+    def _add(self, page: Page, number: int) -> None:
+        self._pages.append(page)
+        self._numbers.add(number)
+
+    # --- its entries
 
     async def enter(self, entry: Entry) -> bool:
         """Write that this message is about to be sent. True = it stands in the cluster; False = it does not, so nothing may be sent."""
-        is_full = entry.uid not in self._entries and self._size_bytes >= BYTES_MAX
-        if self.is_lost or is_full or not self._version:
+        page = self._holding(entry.uid) or self._roomy()
+        if self.is_lost or not page.has_room_for(entry.uid):
             return False
-        self._keep(entry.uid, msgspec.json.encode(entry).decode())
-        return await self.stands()
+        page.tell(entry.uid, line_of(entry))
+        return await page.write()
 
-    def accept(self, entry: Entry) -> None:
-        """The server took this message, which was `enter`ed: it goes into the next write, or one of its own soon."""
-        if entry.uid not in self._entries or self.is_lost:
+    def accept(self, entry: Entry, *, is_awaited: bool = False) -> None:
+        """The server took this message, which was `enter`ed: it goes into the next write, or one of its own soon; at once if somebody awaits it."""
+        page = self._holding(entry.uid)
+        if page is None or self.is_lost:
             return
-        self._keep(entry.uid, msgspec.json.encode(entry).decode())
-        self._unsaid.add(entry.uid)
-        if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(_ACCEPTED_FLUSH_S, self._on_soon)
+        page.tell(entry.uid, line_of(entry))
+        if is_awaited:
+            page.hasten()
 
-    async def stands(self) -> bool:
-        """Write all that was told so far. True = it stands in the cluster."""
-        if self.is_lost or not self._version:
-            return False
-        waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._start_writer()
-        return await waiter
+    async def stands(self, uid: str) -> bool:
+        """True = what was told of this message stands in the cluster, or its result does."""
+        page = self._holding(uid)
+        return not self.is_lost if page is None else await page.stands(uid)
 
     def forget(self, uid: str) -> None:
         """The result is written. The entry leaves with the next write, or after a second of quiet."""
-        line = self._entries.pop(uid, None)
-        if line is None or self.is_lost:
-            return
-        self._size_bytes -= len(line)
-        self._unsaid.discard(uid)
-        self._is_stale = True
-        if self._flush is None:
-            self._flush = asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
+        page = self._holding(uid)
+        if page is not None:
+            page.forget(uid)
 
     async def close(self) -> None:
         """Write what is still to be forgotten, and stop. What cannot be written stays for the successor to find."""
-        if self._is_stale and not self.is_lost:
-            self._is_flush_due = True
-            self._start_writer()
-        if self._writer is not None:
-            await self._writer
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
-        if self._soon is not None:
-            self._soon.cancel()
-            self._soon = None
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        for page in self._pages:
+            await page.close()
 
-    # --- writing
+    # --- its pages
 
-    def _on_quiet(self) -> None:
-        self._flush = None
-        if self._is_stale:
-            self._is_flush_due = True
-            self._start_writer()
+    def _holding(self, uid: str) -> Page | None:
+        if uid in self._current:
+            return self._current
+        return next((page for page in self._pages if uid in page), None)
 
-    def _on_soon(self) -> None:
-        """Results that are neither written nor told of in the journal yet would be doubles, should the process die now."""
-        self._soon = None
-        if self._unsaid and not self.is_lost:
-            self._is_flush_due = True
-            self._start_writer()
+    def _roomy(self) -> Page:
+        """Where new lines go, all to one page, so that they share its writes. While another page is being opened this one takes some more."""
+        if _is_good(self._current):
+            return self._current
+        self._current = next(filter(_is_good, self._pages), None) or _emptiest(self._pages)
+        if not _is_good(self._current):
+            self._open_another()
+        return self._current
 
-    def _start_writer(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.get_running_loop().create_task(self._write_all(), name="outbox-journal")
+    def _open_another(self) -> None:
+        now = asyncio.get_running_loop().time()
+        is_opening = self._opening is not None and not self._opening.done()
+        if is_opening or len(self._pages) >= PAGES_MAX or now < self._may_open_at or self.is_lost:
+            return
+        self._may_open_at = now + _OPEN_AGAIN_S
+        self._opening = asyncio.get_running_loop().create_task(self._open_page(), name="outbox-journal-page")
 
-    async def _write_all(self) -> None:
-        """One write after the other until nobody waits. What is only stale waits for the next write or for a quiet second."""
+    async def _open_page(self) -> None:
+        number = min(set(range(PAGES_MAX)) - self._numbers)
+        page = self._page(number)
         try:
-            await self._write_until_quiet()
-        finally:
-            self._answer(self._waiters, is_written=False)
-
-    async def _write_until_quiet(self) -> None:
-        while (self._waiters or self._is_flush_due) and not self.is_lost:
-            waiters, self._waiters = self._waiters, []
-            self._is_stale = self._is_flush_due = is_written = False
-            self._unsaid.clear()
-            try:
-                is_written = await self._write()
-            finally:
-                self._answer(waiters, is_written=is_written)
-            self.is_failing = not is_written
-            if not is_written:
-                self.failures += 1
-                self._is_stale = True
-                self._flush = self._flush or asyncio.get_running_loop().call_later(_IDLE_FLUSH_S, self._on_quiet)
-                return
-
-    def _answer(self, waiters: list[asyncio.Future[bool]], *, is_written: bool) -> None:
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(is_written)
-        waiters.clear()
-
-    async def _write(self) -> bool:
-        for _ in range(_WRITES_MAX):
-            body = self._object(self._version)
-            try:
-                self._version = _version(await self._client.replace(CONFIGMAPS, body, self._namespace, brief=True))
-            except Conflict:
-                if not await self._reread():
-                    return False
-            except NotFound:
-                if not await self._create_again():
-                    return False
-            except ApiError as error:
-                log.warning("The outbox journal could not be written, so nothing is sent: %s", error)
-                # A write without an answer may have been done: the next one must not run into its own shadow.
-                await self._reread()
-                return False
-            else:
-                self.writes += 1
-                return True
-        return False
-
-    async def _reread(self) -> bool:
-        """The journal as it is. False when it could not be read or another process holds it."""
-        try:
-            found = await self._client.get(CONFIGMAPS, JOURNAL_NAME, self._namespace)
-        except NotFound:
-            return await self._create_again()
+            await page.claim()
         except ApiError as error:
-            log.warning("The outbox journal could not be read: %s", error)
-            return False
-        holder = (found["metadata"].get("annotations") or {}).get(HOLDER)
-        if holder != self._identity:
-            self._lose(str(holder))
-            return False
-        self._version = _version(found)
-        return True
-
-    async def _create_again(self) -> bool:
-        """Somebody deleted it. Whoever creates it is the holder; a second one finds it there."""
-        try:
-            written = await self._client.create(CONFIGMAPS, self._object(""), self._namespace)
-        except ApiError as error:
-            log.warning("The outbox journal is gone and could not be made again: %s", error)
-            return False
-        self._version = _version(written)
-        return True
-
-    def _lose(self, holder: str) -> None:
-        log.error("The outbox journal is held by %s: this process sends no more mail", holder)
-        self.is_lost = True
-        self._answer(self._waiters, is_written=False)
-        self._on_lost()
-
-    def _object(self, version: str) -> dict[str, Any]:
-        metadata: dict[str, Any] = {
-            "name": JOURNAL_NAME,
-            "namespace": self._namespace,
-            "labels": {"app.kubernetes.io/managed-by": "watchbell", "app.kubernetes.io/component": "outbox"},
-            "annotations": {HOLDER: self._identity},
-        }
-        if version:
-            metadata["resourceVersion"] = version
-        data = self._strays | ({LINES: "\n".join(self._entries.values())} if self._entries else {})
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            log.warning("The outbox journal gets no page %d: %s", number, error)
+            return
+        if await self._first.write():
+            self._add(page, number)
+            self._may_open_at = 0.0
 
 
-def _version(body: Mapping[str, Any]) -> str:
-    return str(body["metadata"]["resourceVersion"])
+def _is_good(page: Page) -> bool:
+    return len(page) < LINES_EACH and not page.is_failing
 
 
-def _decoded(text: str) -> Entry | None:
-    try:
-        return msgspec.json.decode(text, type=Entry)
-    except msgspec.MsgspecError:
-        log.exception("an entry of the outbox journal cannot be read and is left alone")
-        return None
+def _emptiest(pages: Sequence[Page]) -> Page:
+    return min(pages, key=lambda page: (page.is_failing, len(page)))

@@ -101,6 +101,7 @@ class Ledger:
         generation = slot.note.metadata.generation
         status = status_of(result.settled, generation, slot.message_id, slot.conditions, result.time)
         is_news = slot.written != result.settled.progress or not _says_the_same(slot.conditions, status["conditions"])
+        is_news = is_news or result.settled.is_in_line
         if not is_news and not result.settled.verdict.is_final:
             return Written.UNCHANGED
         try:

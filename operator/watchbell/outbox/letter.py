@@ -5,20 +5,23 @@ message is found here, with the field's path, before any connection is opened.
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from watchbell.api.enums import BuiltinTemplate, ConnectorKind, OnUncertain, Priority, Use
-from watchbell.api.message import EmailMessage
+from watchbell.api.enums import BuiltinTemplate, ConnectorKind, Disposition, OnUnavailable, OnUncertain, Priority, Use
+from watchbell.api.message import EmailMessage, MessageAttachment
 from watchbell.api.meta import parse
 from watchbell.api.names import ANNOTATION_THREAD, API_VERSION
 from watchbell.mail.address import AddressProblem, Mailbox, WireAddress, parse_mailbox, wire_address
 from watchbell.mail.attachment import Attachment
 from watchbell.mail.builtin import FACTS, unpack
 from watchbell.mail.content import Enclosed
+from watchbell.mail.dkim import signed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
+from watchbell.outbox.content import Enclosure
 from watchbell.outbox.outlet import ConnectorRef, Outlet
 from watchbell.outbox.retry import deadline
 
@@ -33,7 +36,8 @@ MINTED = frozenset({BuiltinTemplate.PASSWORD_RESET, BuiltinTemplate.RECOVERY_COD
 class Letter:
     """One message, checked. `recipients` are in the order to, cc, bcc: their positions are the indexes of `recipientResults`.
 
-    `is_minted`: text and HTML are still to be made, since they may stand nowhere.
+    `since` is when it could first be sent. `is_minted`: text and HTML are still to be made, since they may stand nowhere. `template` names the
+    EmailTemplate that is still to make them from `parameters`; `enclosures` are the files that are still to be read.
     """
 
     uid: str
@@ -41,9 +45,11 @@ class Letter:
     use: Use
     connector: ConnectorRef | None
     created: datetime
+    since: datetime
     deadline: datetime
     on_uncertain: OnUncertain
     priority: Priority
+    on_unavailable: OnUnavailable
     recipients: tuple[WireAddress, ...]
     to: tuple[Mailbox, ...]
     cc: tuple[Mailbox, ...]
@@ -54,7 +60,15 @@ class Letter:
     thread: str
     attachments: tuple[Attachment, ...] = ()
     is_minted: bool = False
+    template: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    enclosures: tuple[Enclosure, ...] = ()
     enclosed: tuple[Enclosed, ...] = ()
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether something is still to be read before it can go out."""
+        return bool(self.template or self.enclosures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +131,11 @@ def _letter(
         use=_use(parsed),
         connector=ConnectorRef(ref.kind, ref.name) if ref else None,
         created=created,
+        since=max(created, spec.not_before_time) if spec.not_before_time else created,
         deadline=deadline(created, spec.not_before_time, spec.active_deadline_seconds),
         on_uncertain=spec.on_uncertain,
         priority=spec.priority,
+        on_unavailable=spec.on_unavailable,
         recipients=recipients,
         to=to,
         cc=cc,
@@ -128,17 +144,44 @@ def _letter(
         text=content.text,
         html=content.html,
         thread=(meta.annotations or {}).get(ANNOTATION_THREAD, ""),
-        attachments=(
-            *content.attachments,
-            *(Attachment(item.filename, item.content_type, item.text) for item in spec.attachments),
-        ),
+        attachments=(*map(_attachment, spec.attachments), *content.attachments),
         is_minted=_is_minted(parsed),
+        template=_template(parsed),
+        parameters={item.name: item.value for item in spec.parameters},
+        enclosures=tuple(_enclosures(spec.attachments)),
     )
 
 
 def filled(letter: Letter, made: Rendered) -> Letter:
-    """The letter with the text that was made for it."""
-    return replace(letter, text=made.text, html=made.html, is_minted=False)
+    """The letter with the text that was made for it; its own subject stays."""
+    subject = letter.subject or made.subject
+    return replace(letter, subject=subject, text=made.text, html=made.html, is_minted=False, template="")
+
+
+def enclosed(letter: Letter, contents: Sequence[bytes]) -> Letter:
+    """The letter with what its enclosures hold, in their order."""
+    files = list(letter.attachments)
+    for one, data in zip(letter.enclosures, contents, strict=True):
+        files[one.place] = replace(files[one.place], data=data)
+    return replace(letter, attachments=tuple(files), enclosures=())
+
+
+def _attachment(item: MessageAttachment) -> Attachment:
+    is_inline = item.disposition is Disposition.INLINE
+    return Attachment(item.filename, item.content_type, item.text or "", None, is_inline)
+
+
+def _enclosures(items: Sequence[MessageAttachment]) -> Iterator[Enclosure]:
+    for place, item in enumerate(items):
+        if item.config_map_key_ref is not None:
+            yield Enclosure("ConfigMap", item.config_map_key_ref.name, item.config_map_key_ref.key, place)
+        elif item.secret_key_ref is not None:
+            yield Enclosure("Secret", item.secret_key_ref.name, item.secret_key_ref.key, place)
+
+
+def _template(parsed: EmailMessage) -> str:
+    """The EmailTemplate that makes the words."""
+    return (parsed.spec.template_ref.name or "") if parsed.spec.template_ref else ""
 
 
 def _content(parsed: EmailMessage) -> Rendered | Flaw:
@@ -148,14 +191,13 @@ def _content(parsed: EmailMessage) -> Rendered | Flaw:
         return Rendered(spec.subject or "", spec.body.text or "", spec.body.html or "")
     if spec.template_ref is None:
         return Flaw("spec.body", "is missing, and so is templateRef")
-    if _is_minted(parsed):
+    builtin = spec.template_ref.builtin
+    if builtin is None or builtin in MINTED:
         return Rendered(spec.subject or "", "", "")
     facts = next((item.value for item in spec.parameters if item.name == FACTS), None)
     if facts is None:
-        return Flaw(
-            "spec.parameters", f"must name {FACTS}, which the built-in template {spec.template_ref.builtin} takes"
-        )
-    rendered = unpack(spec.template_ref.builtin, facts)
+        return Flaw("spec.parameters", f"must name {FACTS}, which the built-in template {builtin} takes")
+    rendered = unpack(builtin, facts)
     return rendered if isinstance(rendered, Rendered) else Flaw(f"spec.parameters[{FACTS}]", rendered)
 
 
@@ -199,20 +241,17 @@ def _wire(mailbox: Mailbox) -> WireAddress:
 
 def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name: str = "") -> Composed | Flaw:
     """The bytes for this connector. A Message-ID that was used before stays, even if the connector's From has changed since."""
-    if letter.is_minted:
-        raise ValueError("a letter cannot go out before its text was made")
+    if letter.is_minted or letter.has_sources:
+        raise ValueError("a letter cannot go out before its text was made and its files were read")
     mail_from = wire_address(outlet.sender.address)
     if isinstance(mail_from, AddressProblem):
         return Flaw("spec.from.address", mail_from.message, is_of_connector=True)
     identifier = known_message_id or message_id((letter.uid,), mail_from.domain)
-    reply_to, headers = letter.reply_to or outlet.reply_to, outlet.headers
-    if len(reply_to) > 1:
-        headers = (*headers, ("Reply-To", ", ".join(_wire(mailbox).text for mailbox in reply_to)))
     draft = Draft(
         sender=outlet.sender,
         to=letter.to,
         cc=letter.cc,
-        reply_to=reply_to[0] if len(reply_to) == 1 else None,
+        reply_to=letter.reply_to or outlet.reply_to,
         subject=letter.subject,
         text=letter.text,
         html=letter.html,
@@ -221,14 +260,15 @@ def compose(letter: Letter, outlet: Outlet, known_message_id: str, cluster_name:
         thread_root=thread_root(letter.thread, mail_from.domain) if letter.thread else "",
         importance=Importance(letter.priority.value),
         list_id=_list_id(outlet.key.name, cluster_name) if letter.use is Use.ALERT else "",
-        extra_headers=headers,
+        extra_headers=outlet.headers,
         attachments=letter.attachments,
         enclosed=letter.enclosed,
     )
     built = build(draft)
     if isinstance(built, MessageProblem):
         return _flaw(built)
-    return Composed(mail_from, built, identifier)
+    payload = signed(built, outlet.dkim, letter.created) if outlet.dkim else built
+    return Composed(mail_from, payload, identifier)
 
 
 def _flaw(problem: MessageProblem) -> Flaw:

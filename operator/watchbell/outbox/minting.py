@@ -1,4 +1,4 @@
-"""The port through which the outbox has a mail made that may stand nowhere: account mail, whose text is made when it is sent.
+"""The ports through which the outbox has mail made: account mail, which may stand nowhere and is made when it is sent, and users' templates.
 
 Before it: the courier has a message with such a template (`letter.MINTED`) that is due. After it: the text, which goes to the server and is
 forgotten. `accounts` answers it; the outbox knows neither what an AccountRecovery is nor which key signs.
@@ -8,10 +8,34 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from watchbell.mail.document import Rendered
+from watchbell.mail.template import TemplateProblem
 from watchbell.outbox.letter import Flaw
 from watchbell.outbox.outlet import Unavailable
 
-__all__ = ["NO_MINTER", "Flaw", "Minter", "Unavailable"]
+__all__ = ["NO_MINTER", "NO_WORDS", "Flaw", "Minter", "Unavailable", "Words"]
+
+
+class Words(Protocol):
+    """Where EmailTemplates are rendered (`templates.Templates`), within bounds of work and size."""
+
+    async def render(
+        self, namespace: str, name: str, values: Mapping[str, Any], given: Mapping[str, str] | None = None
+    ) -> Rendered | TemplateProblem:
+        """The mail, or why there is none."""
+        ...
+
+
+class _NoWords:
+    """A process without users' templates."""
+
+    async def render(
+        self, namespace: str, name: str, values: Mapping[str, Any], given: Mapping[str, str] | None = None
+    ) -> Rendered | TemplateProblem:
+        del values, given
+        return TemplateProblem("", f"this process renders no templates, so not {namespace}/{name}")
+
+
+NO_WORDS: Words = _NoWords()
 
 
 class Minter(Protocol):

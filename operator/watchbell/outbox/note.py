@@ -16,6 +16,7 @@ from watchbell.api.names import ANNOTATION_BATCH, ANNOTATION_INCIDENTS, DEFAULT_
 from watchbell.api.reasons import Reason
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress, RecipientProgress
+from watchbell.outbox.retry import deadline
 
 
 class Annotations(msgspec.Struct, frozen=True):
@@ -60,6 +61,7 @@ class Spec(msgspec.Struct, frozen=True, rename="camel"):
     priority: Priority = Priority.NORMAL
     not_before_time: datetime | None = None
     ttl_seconds_after_finished: int | None = None
+    active_deadline_seconds: int | None = None
     to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     bcc: tuple[str, ...] = ()
@@ -85,7 +87,9 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
     next_attempt_time: datetime | None = None
     completion_time: datetime | None = None
     message_id: str = msgspec.field(name="messageID", default="")
+    connector: str = ""
     recipient_results: tuple[Result, ...] = ()
+    content_digest: str = ""
     conditions: tuple[dict[str, Any], ...] = ()
 
 
@@ -100,6 +104,12 @@ class Note(msgspec.Struct, frozen=True):
     def is_finished(self) -> bool:
         """Whether there is nothing left to do for it."""
         return self.status.completion_time is not None or self.metadata.deletion_timestamp is not None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When it is given up."""
+        created = self.metadata.creation_timestamp
+        return created and deadline(created, self.spec.not_before_time, self.spec.active_deadline_seconds)
 
     @property
     def is_held(self) -> bool:
@@ -138,4 +148,11 @@ def progress_of(status: Status, recipient_count: int, resend_after_s: float) -> 
         else RecipientProgress()
         for i in range(recipient_count)
     )
-    return Progress(recipients, status.attempts, status.last_attempt_time).with_resend_after(resend_after_s)
+    known_so_far = Progress(
+        recipients,
+        status.attempts,
+        status.last_attempt_time,
+        connector=status.connector,
+        content_digest=status.content_digest,
+    )
+    return known_so_far.with_resend_after(resend_after_s)

@@ -8,7 +8,7 @@ and whatever an earlier process left. After it: SMTP, and the result on each mes
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,24 +17,36 @@ from typing import Any, TypeVar
 import msgspec
 
 from watchbell import metrics
+from watchbell.api.names import API_VERSION
+from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError, Invalid
+from watchbell.kube.events import EventRecorder
 from watchbell.kube.informers import Informers
+from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
+from watchbell.outbox.content import PATIENCE_S
+from watchbell.outbox.counts import Counts
 from watchbell.outbox.courier import GONE, MESSAGES, Desk, Outcome, Stopped
+from watchbell.outbox.entry import Entry, doubtful
 from watchbell.outbox.expiry import AUDIT_S, Expiry
+from watchbell.outbox.flow import Flow
+from watchbell.outbox.gate import Blocked, Gate
 from watchbell.outbox.inheritance import settle_inherited
-from watchbell.outbox.journal import Entry, Journal, doubtful
+from watchbell.outbox.journal import Journal
 from watchbell.outbox.ledger import Ledger, Written
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.lines import Lines
+from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
-from watchbell.outbox.queue import Slot, WorkingSet
+from watchbell.outbox.queue import QueueState, Slot, WorkingSet
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
 from watchbell.outbox.sharing import SharingCourier
+from watchbell.outbox.sources import Sources
+from watchbell.outbox.verdict import Verdict
 from watchbell.smtp.session import Dialer
 
 log = logging.getLogger(__name__)
@@ -42,6 +54,17 @@ log = logging.getLogger(__name__)
 CLOSE_S = 3.0
 _T = TypeVar("_T")
 UNFINISHED = "status.completionTime="
+_ENDS = (
+    ("True", Reason.ACCEPTED_BY_SERVER),
+    ("False", Reason.RECIPIENTS_REFUSED),
+    ("False", Reason.MESSAGE_REJECTED),
+    ("False", Reason.DEADLINE_EXCEEDED),
+    ("False", Reason.OUTCOME_UNKNOWN),
+    ("False", Reason.INVALID_MESSAGE),
+)
+for _result, _reason in _ENDS:
+    # Prometheus sees no increase in a series that begins at 1.
+    metrics.MESSAGES.labels(_result, _reason.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,7 @@ class OutboxSettings:
     keeping: Keeping = KEEPING
     schedule: Schedule = DEFAULT_SCHEDULE
     audit_s: float = AUDIT_S
+    sources_patience_s: float = PATIENCE_S
     cluster_name: str = ""
 
 
@@ -95,8 +119,11 @@ class Outbox:
         chance: Callable[[], float] = random.random,
         settings: OutboxSettings = OutboxSettings(),
         minter: Minter = NO_MINTER,
+        recorder: EventRecorder | None = None,
+        words: Words = NO_WORDS,
     ) -> None:
         self._client = client
+        self._recorder = recorder
         self._fence = fence
         self._lead = lead
         self._now = now
@@ -109,12 +136,16 @@ class Outbox:
         self._journal = Journal(client, namespace, identity, on_lost=self._lost.set)
         self._connections = Connections(dialer, settings.keeping)
         self._ledger = Ledger(client, self._journal, now, self._on_written)
+        self._lines = Lines(self._workset, self._ledger.put, settings.schedule)
+        self._gate = Gate(settings.schedule)
+        self._counts = Counts(client, namespace, self._gate, now)
         self._expiry = Expiry(client, now, settings.namespaces, settings.audit_s)
         self._desk = Desk(
             client,
             outlets,
             self._connections,
             self._journal,
+            Flow(self._gate, outlets, now, self._counts.keep, self._resume),
             fence,
             now,
             chance,
@@ -124,10 +155,18 @@ class Outbox:
             settings.pause_s,
             on_limit=self._widen,
             minter=minter,
+            sources=Sources(client, words, namespace),
+            patience_s=settings.sources_patience_s,
         )
         self._courier = SharingCourier(self._desk)
         self._informers = Informers(
-            client, MESSAGES, Note, settings.namespaces, field_selector=UNFINISHED, on_change=self._on_change
+            client,
+            MESSAGES,
+            Note,
+            settings.namespaces,
+            field_selector=UNFINISHED,
+            on_change=self._on_change,
+            on_added=self._on_added,
         )
 
     # --- what others call
@@ -142,16 +181,24 @@ class Outbox:
         if self._workset.release(key, self._seconds()):
             self._wake.set()
 
+    def connector_proven(self, key: ConnectorKey) -> None:
+        """A probe of this connector passed: if its relay was left alone, a mail may try it now."""
+        self._resume(self._gate.proven(key, self._seconds()))
+
     @property
     def queue_depth(self) -> int:
         """Messages that are not finished."""
         return len(self._workset)
 
     @property
-    def oldest_seconds(self) -> float:
-        """How long the message that waits longest has been here; 0 when none waits."""
-        entered = self._workset.oldest_entered()
-        return 0.0 if entered is None else max(0.0, self._seconds() - entered)
+    def census(self) -> Mapping[QueueState, tuple[int, float]]:
+        """Unfinished messages by state: how many, and the age of the oldest in seconds."""
+        return self._workset.census(self._seconds())
+
+    @property
+    def open_breakers(self) -> int:
+        """Relays that are left alone at present."""
+        return self._gate.open_breakers
 
     @property
     def is_synced(self) -> bool:
@@ -185,6 +232,14 @@ class Outbox:
     def _seconds(self) -> float:
         return self._now().timestamp()
 
+    def _on_added(self, new: Note, whole: bytes) -> None:
+        """A message that was made since this process has the journal: nobody else can have sent it, so it need not be read again."""
+        began, version = self._journal.began, new.metadata.resource_version
+        if began is None or new.status.conditions or not version.isdecimal() or int(version) <= began:
+            return
+        if self._workset.add(new, self._seconds(), whole):
+            self._wake.set()
+
     def _on_change(self, old: Note | None, new: Note | None) -> None:
         """The watch tells of new and of vanished messages; between these the outbox itself is the only one who writes their status."""
         if new is not None:
@@ -206,6 +261,7 @@ class Outbox:
     async def _take_over(self, group: asyncio.TaskGroup) -> None:
         """Nothing is sent before every mail is settled that an earlier process left under way. What it knew to be out only waits for its result."""
         entries = await self._until_done(self._journal.open)
+        await self._until_done(self._counts.open)
         in_doubt = doubtful(entries)
         for entry in in_doubt:
             await self._until_done(partial(self._inherit, entry))
@@ -253,13 +309,14 @@ class Outbox:
                 if not slots:
                     break
                 group.create_task(self._serve(slots), name=f"outbox-send {slots[0].label}")
+            self._lines.tell_newcomers(self._seconds())
             await self._sleep(is_blocked=is_blocked)
 
     async def _sleep(self, *, is_blocked: bool) -> None:
         """Until something happens, or the next message is due; while lease or journal are in doubt, a moment."""
         due = self._workset.next_due()
         pause_s = self._settings.pause_s if is_blocked else None
-        if pause_s is None and due is not None and not self._is_draining:
+        if pause_s is None and due is not None and not self._is_draining and self._senders.has_room:
             pause_s = max(0.0, due - self._seconds())
         timer = None if pause_s is None else asyncio.get_running_loop().call_later(pause_s, self._wake.set)
         try:
@@ -287,13 +344,21 @@ class Outbox:
         """A connector's own limit is known once a message looked it up."""
         self._workset.widen(lane, connections)
 
+    def _resume(self, lanes: Iterable[ConnectorKey]) -> None:
+        """What these lanes waited for is there, or may be."""
+        if lanes := tuple(lanes):
+            self._workset.resume(lanes)
+            self._wake.set()
+
     def _take_in(self, slot: Slot, outcome: Outcome) -> None:
         if isinstance(outcome, Settled):
             slot.progress = outcome.progress
             self._ledger.put(slot, outcome)
             return
         self._journal.forget(slot.uid)
-        if isinstance(outcome, Stopped):
+        if isinstance(outcome, Blocked):
+            self._lines.stand(slot, outcome, self._seconds())
+        elif isinstance(outcome, Stopped):
             if outcome.is_apart:
                 self._workset.part(slot)
             self._workset.put_back(slot, self._seconds() + outcome.after_s, is_held=outcome.is_held)
@@ -317,9 +382,20 @@ class Outbox:
             if written is not Written.GONE:
                 metrics.MESSAGES.labels(verdict.status, verdict.reason.value).inc()
                 self._expiry.finished(slot.note, self._now())
+                self._tell_failure(slot, verdict)
+        elif settled.is_in_line:
+            self._lines.returned(slot, settled)
         else:
             self._workset.put_back(slot, settled.due.timestamp(), is_held=settled.is_held)
         self._wake.set()
+
+    def _tell_failure(self, slot: Slot, verdict: Verdict) -> None:
+        """A mail that did not go out is told as an Event (and a metric, and its condition), never as another mail."""
+        if self._recorder is None or verdict.status != "False":
+            return
+        ref = ObjectRef(API_VERSION, "EmailMessage", slot.name, slot.namespace, slot.uid)
+        note = f"{verdict.reason}: {verdict.message}"
+        self._recorder.emit(ref, type_="Warning", reason="MailFailed", action="Send", note=note)
 
     async def _until_quiet(self) -> None:
         while self._senders.busy or len(self._ledger):
@@ -332,6 +408,7 @@ class Outbox:
             # A process that is to end has seconds; a successor finds that these entries are settled.
             async with asyncio.timeout(CLOSE_S):
                 await self._journal.close()
+                await self._counts.close(is_lost=self._journal.is_lost)
         except (ApiError, TimeoutError) as error:
             log.warning(
                 "the outbox journal keeps entries that are settled: %s", str(error) or f"no answer within {CLOSE_S:g} s"

@@ -29,13 +29,19 @@ class RecipientProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One message between two attempts. `resend_time` is set while a recipient is uncertain: not before it may a second copy go out."""
+    """One message between two attempts. `resend_time` is set while a recipient is uncertain: not before it may a second copy go out.
+
+    `connector` is the one that the last attempt went through.
+    `content_digest`: what was read from elsewhere for the last attempt, if anything was (`content.digest_of`).
+    """
 
     recipients: tuple[RecipientProgress, ...]
     attempts: int = 0
     last_attempt_time: datetime | None = None
     resend_time: datetime | None = None
     server_response: str = ""
+    connector: str = ""
+    content_digest: str = ""
 
     @property
     def has_open(self) -> bool:

@@ -8,8 +8,12 @@ more slots than it has connections, so a slow or dead relay holds up its own mai
 import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from watchbell.api.enums import Priority
 from watchbell.api.message import RecipientState
@@ -21,15 +25,29 @@ from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress
 
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+_OVER = -1
+"""The rank of a message whose deadline is over: it takes no turn on the wire, so it waits for nobody."""
 RECENT_MAX = 8192
+BODIES_MAX_BYTES = 16 * 1024 * 1024
+_BODY = msgspec.json.Decoder(dict[str, Any])
+
+
+class QueueState(StrEnum):
+    """What an unfinished message waits for; a result that is being written counts as Sending."""
+
+    READY = "Ready"
+    SENDING = "Sending"
+    HELD = "Held"
+    SCHEDULED = "Scheduled"
 
 
 @dataclass(slots=True)
 class Slot:
     """One unfinished message.
 
-    `body` is the whole object, only while it was handed in and not yet read. `progress` is set by the first attempt; `written` is what stands of
-    it in the object's status. `group`: those that it may share a mail with, and `waiting` how long it waits for them.
+    `kept` is the whole object as JSON (a tenth of the memory), only while it was handed in and not yet read. `progress` is set by the first attempt;
+    `written` is what stands of it in the object's status. `promised` is when it was told that its turn is expected.
+    `group`: those that it may share a mail with, and `waiting` how long it waits for them.
     """
 
     note: Note
@@ -37,7 +55,7 @@ class Slot:
     rank: int
     due: float
     entered: float
-    body: dict[str, Any] | None = None
+    kept: bytes = b""
     progress: Progress | None = None
     written: Progress | None = None
     message_id: str = ""
@@ -46,6 +64,8 @@ class Slot:
     is_held: bool = False
     is_stirred: bool = False
     is_gone: bool = False
+    promised: float = 0.0
+    number: int = 0
     ticket: int = 0
     party: "Party | None" = None
     group: Group | None = None
@@ -58,9 +78,21 @@ class Slot:
         self.conditions = note.status.conditions
 
     @property
+    def body(self) -> dict[str, Any] | None:
+        """The whole object as it was handed in; None when it is not kept and has to be read."""
+        return _BODY.decode(self.kept) if self.kept else None
+
+    @property
     def uid(self) -> str:
         """The identity under which everything about the message is kept."""
         return self.note.metadata.uid
+
+    @property
+    def since(self) -> float:
+        """Since when it could have gone out: its creation (or when it came here, should that not be known), or its notBeforeTime."""
+        made, earliest = self.note.metadata.creation_timestamp, self.note.spec.not_before_time
+        made_at = made.timestamp() if made else self.entered
+        return max(made_at, earliest.timestamp()) if earliest else made_at
 
     @property
     def attempts(self) -> int:
@@ -109,28 +141,32 @@ class Party:
 class _Lane:
     limit: int
     running: int = 0
-    ready: list[tuple[int, float, int, str]] = field(default_factory=list)
+    ready: list[tuple[int, float, int, int, str]] = field(default_factory=list)
+    """Rank, time, number of arrival, ticket and uid: who is due at the same time keeps the order in which they came."""
 
 
 class WorkingSet:
     """All unfinished messages by uid. A slot is waiting (for its time), ready (in its lane), running, or gone."""
 
-    def __init__(self, *, lane_limit: int = 1, bodies_max: int = 512, grace_s: float = 0.0) -> None:
+    def __init__(self, *, lane_limit: int = 1, bodies_max_bytes: int = BODIES_MAX_BYTES, grace_s: float = 0.0) -> None:
         self._lane_limit = lane_limit
         self._limits: dict[ConnectorKey, int] = {}
         self._grace_s = grace_s
-        self._bodies_max = bodies_max
-        self._bodies = 0
+        self._bodies_max_bytes = bodies_max_bytes
+        self._bodies_bytes = 0
         self._slots: dict[str, Slot] = {}
         self._lanes: dict[ConnectorKey, _Lane] = {}
         self._held: dict[ConnectorKey, set[str]] = {}
         self._out: set[str] = set()
         self._runnable: OrderedDict[ConnectorKey, None] = OrderedDict()
+        self._paused: dict[ConnectorKey, dict[int, float]] = {}
+        self._newcomers: list[Slot] = []
         self._waiting: list[tuple[float, int, str]] = []
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._groups: dict[Group, dict[str, Slot]] = {}
         self._tickets = 0
         self._now = 0.0
+        self._arrivals = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -143,11 +179,16 @@ class WorkingSet:
         """How many messages are with a sender now."""
         return sum(slot.is_running for slot in map(self._slots.__getitem__, self._out))
 
-    def oldest_entered(self) -> float | None:
-        """When the message that has been here longest came; None when there is none."""
-        return next(iter(self._slots.values())).entered if self._slots else None
+    def census(self, now: float) -> Mapping[QueueState, tuple[int, float]]:
+        """How many messages are in each state, and the age of the oldest there in seconds, from when it was made or may go at the earliest."""
+        counts, oldest = dict.fromkeys(QueueState, 0), dict.fromkeys(QueueState, now)
+        for uid, slot in self._slots.items():
+            state = _state(slot, now, is_out=uid in self._out)
+            counts[state] += 1
+            oldest[state] = min(oldest[state], slot.since)
+        return {state: (count, now - oldest[state]) for state, count in counts.items()}
 
-    def add(self, note: Note, now: float, body: dict[str, Any] | None = None) -> bool:
+    def add(self, note: Note, now: float, body: dict[str, Any] | bytes | None = None) -> bool:
         """Take in a message; False when it is known, finished, or was finished a moment ago (a late event must not bring it back).
 
         A new one that the watch brings, so without `body`, is given `grace_s`: if it was made in this process, its body is about to be handed
@@ -165,13 +206,15 @@ class WorkingSet:
         soon = now if body is not None or note.status.conditions else now + self._grace_s
         slot = Slot(note, note.lane, _RANKS[note.spec.priority], max([soon, *times]), now)
         slot.learn(note)
+        self._arrivals += 1
+        slot.number = self._arrivals
         self._slots[uid] = slot
         self._join(slot, group_of(note))
         self._keep_body(slot, body)
         self._schedule(slot, now if is_full(slot, self._others(slot), now) else slot.due)
         return True
 
-    def _hand_in(self, known: Slot, body: dict[str, Any], now: float) -> bool:
+    def _hand_in(self, known: Slot, body: dict[str, Any] | bytes, now: float) -> bool:
         """The watch was quicker than the answer to the create; True if the message need not wait any longer."""
         if known.is_running or known.progress is not None:
             return False
@@ -196,7 +239,7 @@ class WorkingSet:
             key = next(iter(self._runnable))
             lane = self._lanes[key]
             share = math.ceil(len(lane.ready) / (lane.limit - lane.running))
-            slots = self._pop_party(lane, min(most, share), now)
+            slots = self._pop_party(key, lane, min(most, share), now)
             self._runnable.move_to_end(key)
             if slots:
                 lane.running += 1
@@ -205,10 +248,11 @@ class WorkingSet:
                 return slots
         return ()
 
-    def _pop_party(self, lane: _Lane, most: int, now: float) -> tuple[Slot, ...]:
+    def _pop_party(self, key: ConnectorKey, lane: _Lane, most: int, now: float) -> tuple[Slot, ...]:
         slots: list[Slot] = []
         going = Going.APART
-        while len(slots) < most and (slot := self._pop(lane)) is not None:
+        while len(slots) < most and self._has_turn(key, lane):
+            slot = self._slots[heapq.heappop(lane.ready)[4]]
             going, company = gather(slot, self._others(slot), now)
             if going is not Going.APART and slots:
                 self._push(lane, slot)
@@ -248,11 +292,46 @@ class WorkingSet:
             lane.limit = limit
             self._mark(key)
 
+    def pause(self, key: ConnectorKey, rank: int, until: float, now: float) -> None:
+        """No message of this lane with this rank, or a lower one, goes before `until`; they keep their places."""
+        if until <= now:
+            return
+        self._paused.setdefault(key, {})[rank] = until
+        self._promote(now)
+        if key in self._lanes:
+            self._mark(key)
+
+    def resume(self, keys: Iterable[ConnectorKey]) -> None:
+        """These lanes pause no more."""
+        for key in keys:
+            self._unpause(key)
+
+    def line(self, key: ConnectorKey, rank: int) -> list[Slot]:
+        """The messages of a lane that are ready and have this rank or a lower one, in their order."""
+        lane = self._lanes.get(key)
+        entries = sorted(entry for entry in lane.ready if entry[0] >= rank) if lane else []
+        self._newcomers = [slot for slot in self._newcomers if slot.lane != key]
+        return [self._slots[uid] for *_, ticket, uid in entries if not self._stale(uid, ticket)]
+
+    def newcomers(self) -> list[tuple[Slot, int]]:
+        """Messages that became ready in a lane that pauses, since the last call, and about how many stand before each."""
+        slots, self._newcomers = self._newcomers, []
+        return [
+            (slot, max(0, len(lane.ready) - 1))
+            for slot in slots
+            if self._slots.get(slot.uid) is slot and not slot.is_running and (lane := self._lanes.get(slot.lane))
+        ]
+
+    def take_out(self, slot: Slot) -> None:
+        """Something about a message that stands in line is to be written: nobody sends it before it is `put_back`."""
+        slot.ticket, slot.is_stirred = 0, False
+        self._out.add(slot.uid)
+
     def next_due(self) -> float | None:
-        """When the first waiting message becomes ready; None when none waits."""
-        while self._waiting and self._stale(self._waiting[0][2], self._waiting[0][1]):
-            heapq.heappop(self._waiting)
-        return self._waiting[0][0] if self._waiting else None
+        """When the first waiting message becomes ready, or a lane's pause ends; None when none waits."""
+        due = self._first_due()
+        ends = [until for pauses in self._paused.values() for until in pauses.values()]
+        return min(ends if due is None else [due, *ends], default=None)
 
     def finished(self, slot: Slot) -> None:
         """The slot's sender is done with it; `put_back` or `remove` follows, at once or when the result is written."""
@@ -321,22 +400,26 @@ class WorkingSet:
 
     def drop_body(self, slot: Slot) -> None:
         """Keep the message without its text."""
-        if slot.body is not None:
-            slot.body = None
-            self._bodies -= 1
+        self._bodies_bytes -= len(slot.kept)
+        slot.kept = b""
 
     def release(self, key: ConnectorKey, now: float) -> int:
-        """A connector changed: every message held for it is due now, and one that is out will not be held. Returns how many were held."""
+        """A connector changed: every message held for it is due now, its lanes pause no more, and one that is out will not be held.
+
+        Returns how many were held or paused.
+        """
         for uid in self._out:
             slot = self._slots[uid]
             slot.is_stirred = slot.is_stirred or _concerns(key, slot.lane)
+        paused = [lane for lane in self._paused if _concerns(key, lane)]
+        self.resume(paused)
         lanes = [lane for lane in self._held if _concerns(key, lane)]
         uids = [uid for lane in lanes for uid in self._held.pop(lane)]
         for uid in uids:
             slot = self._slots[uid]
             slot.is_held = False
             self._schedule(slot, now)
-        return len(uids)
+        return len(uids) + len(paused)
 
     # --- inside
 
@@ -361,12 +444,15 @@ class WorkingSet:
     @staticmethod
     def _push(lane: _Lane, slot: Slot) -> None:
         """Back to where it was popped from."""
-        heapq.heappush(lane.ready, (slot.rank, slot.due, slot.ticket, slot.uid))
+        heapq.heappush(lane.ready, (slot.rank, slot.due, slot.number, slot.ticket, slot.uid))
 
-    def _keep_body(self, slot: Slot, body: dict[str, Any] | None) -> None:
-        if body is not None and slot.body is None and self._bodies < self._bodies_max:
-            slot.body = body
-            self._bodies += 1
+    def _keep_body(self, slot: Slot, body: dict[str, Any] | bytes | None) -> None:
+        if body is None or slot.kept:
+            return
+        kept = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        if self._bodies_bytes + len(kept) <= self._bodies_max_bytes:
+            slot.kept = kept
+            self._bodies_bytes += len(kept)
 
     def _schedule(self, slot: Slot, due: float) -> None:
         self._tickets += 1
@@ -375,20 +461,46 @@ class WorkingSet:
         heapq.heappush(self._waiting, (due, slot.ticket, slot.uid))
 
     def _promote(self, now: float) -> None:
-        while (due := self.next_due()) is not None and due <= now:
+        self._end_pauses(now)
+        while (due := self._first_due()) is not None and due <= now:
             _, ticket, uid = heapq.heappop(self._waiting)
             slot = self._slots[uid]
             self._unhold(slot)
             lane = self._lanes.setdefault(slot.lane, _Lane(self._limits.get(slot.lane, self._lane_limit)))
-            heapq.heappush(lane.ready, (slot.rank, due, ticket, uid))
+            deadline = slot.note.deadline
+            rank = _OVER if deadline is not None and deadline.timestamp() <= now else slot.rank
+            heapq.heappush(lane.ready, (rank, due, slot.number, ticket, uid))
+            if slot.lane in self._paused and rank != _OVER and not slot.promised:
+                self._newcomers.append(slot)
             self._mark(slot.lane)
 
-    def _pop(self, lane: _Lane) -> Slot | None:
-        while lane.ready:
-            _, _, ticket, uid = heapq.heappop(lane.ready)
-            if not self._stale(uid, ticket):
-                return self._slots[uid]
-        return None
+    def _first_due(self) -> float | None:
+        while self._waiting and self._stale(self._waiting[0][2], self._waiting[0][1]):
+            heapq.heappop(self._waiting)
+        return self._waiting[0][0] if self._waiting else None
+
+    def _end_pauses(self, now: float) -> None:
+        for key, pauses in list(self._paused.items()):
+            for rank in [rank for rank, until in pauses.items() if until <= now]:
+                del pauses[rank]
+            if not pauses:
+                self._unpause(key)
+            elif key in self._lanes:
+                self._mark(key)
+
+    def _unpause(self, key: ConnectorKey) -> None:
+        self._paused.pop(key, None)
+        if key in self._lanes:
+            self._mark(key)
+
+    def _has_turn(self, key: ConnectorKey, lane: _Lane) -> bool:
+        """Whether the first of the lane's ready messages may go: what waits for nothing goes first, so if it may not, none may."""
+        while lane.ready and self._stale(lane.ready[0][4], lane.ready[0][3]):
+            heapq.heappop(lane.ready)
+        if not lane.ready:
+            return False
+        first = lane.ready[0][0]
+        return not any(rank <= first for rank in self._paused.get(key, ()))
 
     def _stale(self, uid: str, ticket: int) -> bool:
         slot = self._slots.get(uid)
@@ -405,7 +517,7 @@ class WorkingSet:
     def _mark(self, key: ConnectorKey) -> None:
         """A lane is runnable while it has ready messages and a free connection."""
         lane = self._lanes[key]
-        if lane.ready and lane.running < lane.limit:
+        if lane.running < lane.limit and self._has_turn(key, lane):
             self._runnable.setdefault(key)
         else:
             self._runnable.pop(key, None)
@@ -416,6 +528,14 @@ class WorkingSet:
         if lane is not None and not lane.ready and not lane.running:
             del self._lanes[key]
             self._runnable.pop(key, None)
+
+
+def _state(slot: Slot, now: float, *, is_out: bool) -> QueueState:
+    if is_out:
+        return QueueState.SENDING
+    if slot.is_held:
+        return QueueState.HELD
+    return QueueState.READY if slot.due <= now else QueueState.SCHEDULED
 
 
 def _concerns(key: ConnectorKey, lane: ConnectorKey) -> bool:

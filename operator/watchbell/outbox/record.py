@@ -31,8 +31,10 @@ def status_of(
         "nextAttemptTime": None if settled.is_held else stamp_if_any(settled.due),
         "completionTime": stamp(now) if settled.verdict.is_final else None,
         "messageID": message_id or None,
+        "connector": progress.connector or None,
         "recipientResults": [_result(i, recipient) for i, recipient in enumerate(progress.recipients)],
         "serverResponse": progress.server_response or None,
+        "contentDigest": progress.content_digest or None,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -28,12 +28,16 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """An attempt began at `started`: per recipient index what the server said, and the fault of the session or transaction if there was one."""
+    """An attempt began at `started`: per recipient index what the server said, and the fault of the session or transaction if there was one.
+
+    `connector` is the one that it went through.
+    """
 
     started: datetime
     results: Mapping[int, RecipientResult]
     fault: Fault | None = None
     server_response: str = ""
+    connector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,16 @@ Happening = Tried | Held | Inherited
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Where a message stands. `due` None = finished; `is_held` = a change of the connector may bring it forward."""
+    """Where a message stands. `due` None = finished; `is_held` = a change of the connector may bring it forward.
+
+    `is_in_line`: it keeps its place among those that wait for a limit, and `due` is when its turn is expected.
+    """
 
     progress: Progress
     verdict: Verdict
     due: datetime | None
     is_held: bool = False
+    is_in_line: bool = False
 
 
 def settle(progress: Progress, happening: Happening, rules: Rules, now: datetime, chance: float) -> Settled:
@@ -81,6 +89,14 @@ def settle(progress: Progress, happening: Happening, rules: Rules, now: datetime
 def rejected(progress: Progress, reason: Reason, message: str) -> Settled:
     """The end of a message that can never be sent as it is."""
     return Settled(progress, invalid(reason, message), None)
+
+
+def discarded(progress: Progress, held: Held) -> Settled:
+    """The end of a message that does not wait for a connector (`onUnavailable: Discard`)."""
+    closed = replace(
+        progress, recipients=tuple(_closed(recipient) for recipient in progress.recipients), resend_time=None
+    )
+    return Settled(closed, invalid(held.reason, f"{held.message}; onUnavailable is Discard, so it was not sent"), None)
 
 
 def overdue(progress: Progress, rules: Rules, now: datetime) -> Settled | None:
@@ -131,6 +147,7 @@ def _tried(progress: Progress, raw: Tried, rules: Rules, now: datetime, chance: 
         attempts=progress.attempts + (0 if is_held else 1),
         last_attempt_time=tried.started,
         server_response=tried.server_response[:512],
+        connector=tried.connector or progress.connector,
     )
     wait_s = _wait_s(tried, moved, rules, chance, is_progress=is_progress)
     settled = _conclude(moved, tried.fault or _first_fault(tried), rules, now, now + timedelta(seconds=wait_s))

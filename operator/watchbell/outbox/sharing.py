@@ -20,8 +20,8 @@ from watchbell.api.reasons import Reason
 from watchbell.outbox.batching import Kind, shared_id
 from watchbell.outbox.compilation import Page, bundle, fitting, retelling
 from watchbell.outbox.courier import Courier, OnOutcome, Outcome, Stopped, _accepted, _Round, _Sending
+from watchbell.outbox.entry import Entry
 from watchbell.outbox.gathering import Going
-from watchbell.outbox.journal import Entry
 from watchbell.outbox.letter import Flaw, Letter, compose
 from watchbell.outbox.outlet import Outlet, Unavailable
 from watchbell.outbox.progress import Progress
@@ -106,7 +106,7 @@ class SharingCourier(Courier):
             for member in ready:
                 done(member.slot, self._held(member, outlet))
             return
-        members = self._alike(ready, outlet, done)
+        members = await self._alike(ready, outlet, done)
         if not members:
             return
         lead = members[0]
@@ -120,9 +120,9 @@ class SharingCourier(Courier):
         made.others = tuple(_entry(member, made) for member in members[1:])
         await self._carry(made, members, done)
 
-    def _alike(self, ready: Sequence[_Member], outlet: Outlet, done: OnOutcome) -> list[_Member]:
+    async def _alike(self, ready: Sequence[_Member], outlet: Outlet, done: OnOutcome) -> list[_Member]:
         """The first, and those that have the same use and are for the same recipients still; as many as one mail holds. The rest has its own turn."""
-        paged = [page for member in ready if (page := self._paged(member, outlet, done)) is not None]
+        paged = [page for member in ready if (page := await self._paged(member, outlet, done)) is not None]
         alike = [one for one in paged if one.due == paged[0].due and one.letter.use is paged[0].letter.use]
         is_batch = bool(paged) and self._kind(paged[0]) is Kind.BATCH
         room_bytes = outlet.limits.max_message_bytes
@@ -136,9 +136,19 @@ class SharingCourier(Courier):
                 done(member.slot, Stopped(0.0))
         return kept if is_whole else []
 
-    def _paged(self, member: _Member, outlet: Outlet, done: OnOutcome) -> _Member | None:
-        """With the bytes that it would be by itself; a flaw of its own ends it here, and costs the others nothing."""
-        alone = compose(member.letter, outlet, "", self._desk.cluster_name)
+    async def _paged(self, member: _Member, outlet: Outlet, done: OnOutcome) -> _Member | None:
+        """With what it names elsewhere, and the bytes that it would be by itself, unsigned: the mail around it is signed.
+
+        A flaw of its own ends it here, and costs the others nothing.
+        """
+        if member.letter.has_sources:
+            whole = await self._whole(member.progress, member.letter, member.rules, outlet)
+            if isinstance(whole, Settled):
+                done(member.slot, whole)
+                return None
+            letter, progress = whole
+            member = replace(member, progress=progress, page=replace(member.page, letter=letter))
+        alone = compose(member.letter, replace(outlet, dkim=None), "", self._desk.cluster_name)
         if not isinstance(alone, Flaw):
             return replace(member, page=replace(member.page, payload=alone.payload))
         if alone.is_of_connector:
@@ -162,12 +172,15 @@ class SharingCourier(Courier):
         desk = self._desk
         if why.is_unjudged:
             return Stopped(desk.pause_s * 10, is_held=True)
-        return settle(member.progress, Held(why.reason, why.message), member.rules, desk.now(), desk.chance())
+        return self._without(member.progress, member.letter, member.rules, Held(why.reason, why.message))
 
     async def _carry(self, sending: _Sending, members: Sequence[_Member], done: OnOutcome) -> None:
         desk = self._desk
-        with metrics.SEND_SECONDS.time():
-            tried = await self._send(sending, _Round(sending.entry.uid))
+        try:
+            with metrics.SEND_SECONDS.time():
+                tried = await self._send(sending, _Round(sending.entry.uid))
+        finally:
+            self._unused(sending)
         if tried is None:
             for member in members:
                 done(member.slot, Stopped(desk.pause_s))
@@ -238,6 +251,7 @@ def _entry(member: _Member, lead: _Sending) -> Entry:
         name=slot.name,
         attempt=member.progress.attempts + 1,
         indexes=indexes,
+        content_digest=member.progress.content_digest,
     )
 
 

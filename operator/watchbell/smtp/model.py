@@ -5,7 +5,7 @@ socket and no clock, and never show a secret.
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from watchbell.api.enums import Grant, Level, Mechanism, RecipientOutcome, StageName, StageResult, TlsMode
@@ -136,6 +136,20 @@ class Relay:
         """Equal for relays whose open connections are interchangeable: same endpoint, TLS demands, login and secret. Kept in memory only."""
         return hashlib.blake2b(_reveal(self).encode(), digest_size=16).hexdigest()
 
+    @property
+    def circuit(self) -> str:
+        """Equal for relays that fail together: as `key`, but whatever they send as. Kept in memory only."""
+        return replace(self, mail_from="", hello_name="").key
+
+    @property
+    def account(self) -> str:
+        """Equal for relays that share what the provider allows: same server, same user name. A new password brings no new quota.
+
+        No secret is in it, so it may be stored.
+        """
+        user = self.auth.username if self.auth else ""
+        return hashlib.blake2b(f"{self.endpoint}\0{user}".lower().encode(), digest_size=12).hexdigest()
+
 
 def _reveal(relay: Relay) -> str:
     auth = relay.auth
@@ -199,13 +213,19 @@ class TlsFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the server says of itself after the last EHLO. `max_message_bytes` 0 = it named no limit (RFC 1870)."""
+    """What the server says of itself after the last EHLO. `max_message_bytes` 0 = it named no limit (RFC 1870).
+
+    `addresses` is what its name resolved to, `address` the one that answered. `certificates` is the chain as shown, in DER, the server's own first;
+    empty unless the session's log asked for it.
+    """
 
     capabilities: tuple[str, ...] = ()
     auth_mechanisms: tuple[str, ...] = ()
     max_message_bytes: int = 0
     tls: TlsFacts | None = None
     address: str = ""
+    addresses: tuple[str, ...] = ()
+    certificates: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

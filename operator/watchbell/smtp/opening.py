@@ -21,7 +21,15 @@ from watchbell.smtp.remedies import remedies
 from watchbell.smtp.replies import Capabilities, Reply, hello_name, parse_capabilities
 from watchbell.smtp.server_text import sanitise
 from watchbell.smtp.stagelog import StageLog, StageMark
-from watchbell.smtp.tls import SERVER_HAD_AGREED, Unusable, client_hello, is_tls_answer, read_handshake, tls_context
+from watchbell.smtp.tls import (
+    SERVER_HAD_AGREED,
+    Unusable,
+    client_hello,
+    is_tls_answer,
+    read_handshake,
+    shown_chain,
+    tls_context,
+)
 from watchbell.smtp.verdict import Evidence, fault
 from watchbell.smtp.wire import Wire
 
@@ -129,6 +137,7 @@ class Opening:
         if isinstance(found, Fault):
             return found
         self._addresses = found
+        self.journal.learn(addresses=tuple(address.ip for address in found))
         return None
 
     async def _fetch_token(self, _: StageMark) -> Fault | None:
@@ -200,6 +209,8 @@ class Opening:
             return self.dialog.broken(StageName.TLS, EOFError("closed right after the handshake"))
         shown = read_handshake(connection)
         self.journal.learn(tls=shown.facts)
+        if self.journal.keeps_certificates:
+            self.journal.learn(certificates=shown_chain(connection))
         self.journal.remark(f"TLS {shown.facts.version} {shown.facts.cipher}")
         self.dialog.learn(certificate_names=shown.names)
         self._is_tls_silent = True
@@ -221,7 +232,7 @@ class Opening:
         if failed.reason not in _UNPROVEN_CERTIFICATE or not self.relay.tls.verify:
             return failed
         relay = replace(self.relay, auth=None, tls=replace(self.relay.tls, verify=False))
-        second = Opening(relay, self.dialer, StageLog())
+        second = Opening(relay, self.dialer, StageLog(keeps_certificates=self.journal.keeps_certificates))
         try:
             async with asyncio.timeout(self.relay.timeouts.tls_s):
                 unseen = await second.run(StageName.TLS)
@@ -231,7 +242,7 @@ class Opening:
             second.close()
         if unseen is not None:
             return failed
-        self.journal.learn(tls=second.journal.facts.tls)
+        self.journal.learn(tls=second.journal.facts.tls, certificates=second.journal.facts.certificates)
         self.dialog.learn(certificate_names=second.dialog.context.certificate_names)
         return self.dialog.reconsidered(StageName.TLS, exc)
 

@@ -25,18 +25,23 @@ _UNTIL = {
 _PROBED = tuple(name for name in StageName if name not in {StageName.RECIPIENT, StageName.DATA})
 
 
-async def probe(relay: Relay, dialer: Dialer, level: Level) -> ProbeReport:
-    """Try the stages that belong to `level`; never a recipient, never content. Bounded by `relay.timeouts.total_probe_s`."""
-    journal = StageLog(dialer.clock)
+async def probe(relay: Relay, dialer: Dialer, level: Level, journal: StageLog | None = None) -> ProbeReport:
+    """Try the stages that belong to `level`; never a recipient, never content. Bounded by `relay.timeouts.total_probe_s`.
+
+    A `journal` of the caller's own lets somebody watch.
+    """
+    journal = journal or StageLog(dialer.clock)
     fault: Fault | None = None
     if level is not Level.DISABLED:
         fault = await _in_time(relay, journal, lambda: _probe(relay, dialer, journal, level))
     return _report(relay, journal, fault, _PROBED)
 
 
-async def deliver(relay: Relay, dialer: Dialer, envelope: Envelope, payload: bytes) -> ProbeReport:
+async def deliver(
+    relay: Relay, dialer: Dialer, envelope: Envelope, payload: bytes, journal: StageLog | None = None
+) -> ProbeReport:
     """All stages and a real mail. The opening has the probe's time; the message has that of RFC 5321 §4.5.3.2, stage by stage."""
-    journal = StageLog(dialer.clock)
+    journal = journal or StageLog(dialer.clock)
     opened: list[Session] = []
     fault = await _in_time(relay, journal, lambda: _open(relay, dialer, journal, opened))
     for session in opened:

@@ -41,7 +41,9 @@ _LOGINS_CHANGE = (
     "Microsoft switches password logins for SMTP AUTH off by default at the end of December 2026: "
     "use spec.auth.oauth2 with the permission SMTP.SendAsApp."
 )
-DEFAULT_LIMITS = Limits(messages_per_minute=20, messages_per_day=500)
+DEFAULT_LIMITS = Limits()
+"""No rate: an unknown host is most often a relay of one's own, and a limit that nobody asked for would hold an alert back. One that does have a
+limit says so, and the outbox slows down then."""
 
 PROVIDERS: tuple[Provider, ...] = (
     Provider(
@@ -138,7 +140,7 @@ def provider_of(host: str) -> Provider | None:
 
 
 def limits_of(host: str) -> Limits:
-    """The limits of the host's provider; unknown hosts get careful ones."""
+    """The limits of the host's provider; unknown hosts have no rate, and careful sizes."""
     known = provider_of(host)
     return known.limits if known else DEFAULT_LIMITS
 

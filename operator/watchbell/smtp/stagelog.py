@@ -28,14 +28,27 @@ class StageMark:
         self.reason: Reason | None = None
 
 
+Watcher = Callable[[StageName, StageReport | None], None]
+"""Told of a stage that begins (None) and of each that ends, for those who show a session as it happens. It must not raise."""
+
+
+def _nobody(_: StageName, __: StageReport | None) -> None:
+    """The operator reads reports when they are whole."""
+
+
 class StageLog:
     """Collects the reports of one session's stages in the order in which they were first entered.
 
-    With StartTLS the Hello stage is passed twice; its report holds the sum of both durations and the later result.
+    With StartTLS the Hello stage is passed twice; its report holds the sum of both durations and the later result. A `watch` is told of both.
+    `keeps_certificates`: the chain that the server shows is kept in `facts`, which costs some kilobytes.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, watch: Watcher = _nobody, keeps_certificates: bool = False
+    ) -> None:
         self._clock = clock
+        self._watch = watch
+        self.keeps_certificates = keeps_certificates
         self._reports: dict[StageName, StageReport] = {}
         self._lines: list[str] = []
         self._secrets: tuple[Sensitive, ...] = ()
@@ -64,6 +77,7 @@ class StageLog:
         mark = StageMark()
         started = self._clock()
         self.current = name
+        self._watch(name, None)
         try:
             yield mark
         except BaseException:
@@ -83,6 +97,8 @@ class StageLog:
     def append(self, reports: tuple[StageReport, ...]) -> None:
         """Add the reports of a transaction that kept its own."""
         self._reports.update({report.name: report for report in reports})
+        for report in reports:
+            self._watch(report.name, report)
 
     def skip(self, name: StageName, reason: Reason = Reason.NOT_PROBED) -> None:
         """Report a stage as not done, unless it was."""
@@ -120,6 +136,7 @@ class StageLog:
 
     def _write(self, report: StageReport, started: float) -> None:
         elapsed_ms = round((self._clock() - started) * 1000)
+        self._watch(report.name, replace(report, duration_ms=elapsed_ms))
         self._reports[report.name] = replace(report, duration_ms=elapsed_ms + self._duration_ms(report.name))
 
 

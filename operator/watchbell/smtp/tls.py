@@ -170,6 +170,15 @@ def read_handshake(connection: ssl.SSLObject | ssl.SSLSocket) -> Handshake:
     return Handshake(facts, shown.names)
 
 
+def shown_chain(connection: ssl.SSLObject | ssl.SSLSocket) -> tuple[bytes, ...]:
+    """The certificates that the server sent, in DER, its own first. Public from Python 3.13 on; before that, one level deeper."""
+    if sys.version_info >= (3, 13):
+        return tuple(connection.get_unverified_chain())
+    inner = getattr(connection, "_sslobj", None)
+    shown = inner.get_unverified_chain() if inner is not None else None
+    return tuple(ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in shown or ())
+
+
 def _parsed(der: bytes) -> Certificate:
     """Python shows an unverified certificate only as bytes. The library that reads them takes ten megabytes, so it is loaded only then."""
     from watchbell.smtp.certificate_bytes import certificate_of_bytes  # noqa: PLC0415 - see above

@@ -222,6 +222,8 @@ class Templates:
         verdict = await asyncio.to_thread(judge, body)
         version = _version_of(body)
         self._learn(key, version, verdict.found)
+        if verdict.alert_problem is not None:
+            self._unbound[key] = version, verdict.alert_problem
         self._on_change(namespace, name)
         status = template_status(body, verdict, self._now())
         ref = ObjectRef(API_VERSION, KIND, name, namespace, version[0])

@@ -5,7 +5,7 @@ usually five; called from a thread.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,7 @@ from watchbell.mail.template import (
     compile_template,
     render,
 )
-from watchbell.mail.template_samples import sample_parameters, samples
+from watchbell.mail.template_samples import Sample, account_samples, sample_parameters, samples
 
 # fmt: off
 KEYWORDS = frozenset({
@@ -38,10 +38,14 @@ KEYWORDS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a trial: the template, or why it cannot be used; and the names of the samples it was rendered with."""
+    """What became of a trial: the template, or why it cannot be used; and the names of the samples it was rendered with.
+
+    `alert_problem`: why alerts cannot use it although it is right.
+    """
 
     found: Compiled | TemplateProblem
     tried: tuple[str, ...] = ()
+    alert_problem: TemplateProblem | None = None
 
 
 def compile_object(body: Mapping[str, Any]) -> Compiled | TemplateProblem:
@@ -65,9 +69,20 @@ def judge(body: Mapping[str, Any]) -> Verdict:
     compiled = compile_object(body)
     if isinstance(compiled, TemplateProblem):
         return Verdict(compiled)
-    given, tried = sample_parameters(compiled.parameters), samples()
-    if unknown := check_names(compiled, tried[0].values):
-        return Verdict(unknown)
+    unknown = check_names(compiled, samples()[0].values)
+    if unknown is None:
+        return _tried(compiled, samples())
+    of_account = check_names(compiled, account_samples()[0].values)
+    if of_account is None:
+        verdict = _tried(compiled, account_samples())
+        text = f"{unknown.message}: it is a template for account mail"
+        return replace(verdict, alert_problem=replace(unknown, message=text))
+    # Whichever of the two it was meant to be, the mistake is told as that one has it.
+    return Verdict(of_account if unknown.message.startswith("account ") else unknown)
+
+
+def _tried(compiled: Compiled, tried: tuple[Sample, ...]) -> Verdict:
+    given = sample_parameters(compiled.parameters)
     for sample in tried:
         rendered = render(compiled, sample.values, given)
         if isinstance(rendered, TemplateProblem):
@@ -96,6 +111,12 @@ def _conditions(verdict: Verdict) -> tuple[Condition, ...]:
         text = f"{_sentence(found)} Until it is mended, alerts go out with the built-in template."
         return (Condition("Ready", "False", reason, text), Condition("Stalled", "True", reason, text))
     text = f"Rendered with samples of {', '.join(verdict.tried)}."
+    if verdict.alert_problem is not None:
+        return (
+            Condition(
+                "Ready", "True", Reason.RENDERED, f"{text} Alerts cannot use it: it reads the values of account mail."
+            ),
+        )
     needed = [one.name for one in found.parameters if one.default is None]
     if needed:
         text += f" Alerts give no parameters, so they cannot use it: {', '.join(needed)} has no default."

@@ -4,7 +4,8 @@ Before: `reconcile` brings findings and what the API server knows. After: `desk`
 be built anew at any time from the objects and the pods.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -191,6 +192,14 @@ class Caseload:
         if over.incident.group.family is Family.NODE:
             return tuple(self._by_policy.get(over.policy_key, ()))
         return self.about(over.policy_key, over.incident.group.owner)
+
+    def firing(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """How many incidents go on, by namespace and name of the policy, kind and severity: each as bad as it has become."""
+        ongoing = (case.incident for case in self.cases.values() if case.incident.uid and not case.incident.resolution)
+        counts = Counter(
+            (one.group.namespace, one.group.policy, one.worst or one.kind, one.severity) for one in ongoing
+        )
+        return ((labels, float(count)) for labels, count in counts.items())
 
     def clear(self) -> None:
         """Forgets all; somebody else leads now."""

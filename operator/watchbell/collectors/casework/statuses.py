@@ -23,9 +23,9 @@ from watchbell.kube.workqueue import WorkQueue
 INCIDENTS = custom("collectorincidents")
 FLUSH_S = 0.5
 """A status waits so long for company."""
-PATIENCE_S = 10.0
+PATIENCE_S = 15.0
 """And so long at most for tellings under way."""
-BUSY_POLL_S = 0.1
+BUSY_POLL_S = 0.5
 WORKERS = 4
 _KEPT = ("type", "status", "lastTransitionTime")
 """What the next merge needs of a condition."""

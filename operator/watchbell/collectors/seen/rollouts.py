@@ -172,6 +172,7 @@ def _finding(workload: Workload, rollout: Rollout, since: datetime) -> Finding:
         reason=_word(workload),
         message=rollout.detail,
         image=containers[0].image if containers else "",
+        note=f"{_word(workload)}: {rollout.detail}" if rollout.detail else "",
     )
 
 

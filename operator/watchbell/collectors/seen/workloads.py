@@ -119,6 +119,12 @@ class Workloads:
         informer = self._informer(namespace, kind)
         return informer.store.values() if informer else ()
 
+    def everything(self, namespace: str) -> tuple[Workload, ...]:
+        """Every workload of every kind in a namespace."""
+        place = self._places.get(namespace)
+        informers = tuple(place.informers.values()) if place else ()
+        return tuple(workload for informer in informers for workload in informer.store.values())
+
     def revisions(self, namespace: str, owner: Owner) -> tuple[Revision, ...]:
         """The templates it had, oldest first: by its ReplicaSets, or as far as this process saw them change."""
         seen = self._history.get((namespace, owner), ())

@@ -1,0 +1,3 @@
+-- What was held is sent.
+obj.spec.suspend = false
+return obj

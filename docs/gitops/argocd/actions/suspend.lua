@@ -1,0 +1,3 @@
+-- Messages are held until it is resumed.
+obj.spec.suspend = true
+return obj
