@@ -13,6 +13,7 @@ from kuberig import client_of
 from outboxrig import BRISK, MESSAGES, Desk, Outlets, condition, desk, message, outlet, until
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.api.reasons import Reason
+from watchbell.kube.client import CONFIGMAPS
 from watchbell.outbox.outlet import ConnectorKey, Unavailable
 from watchbell.smtp.model import RetryClass
 
@@ -126,6 +127,32 @@ async def test_html_and_files_go_along_as_the_mail_that_the_message_would_have_b
     page = mail.get_body(("html",)).get_content()
     assert "td{display:none}" not in page
     assert name in page
+
+
+async def test_a_file_that_stands_elsewhere_goes_along_and_one_that_is_missing_holds_up_its_own_message_alone(
+    control_plane, namespace
+):
+    async with mail_server() as server, desk(control_plane, namespace, Outlets(outlet(server.port))) as one:
+        await one.client.create(
+            CONFIGMAPS,
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "sums"}, "data": {"csv": "a,b"}},
+            namespace,
+        )
+
+        def filed(name, of):
+            source = {"filename": "sums.csv", "contentType": "text/csv", "configMapKeyRef": {"name": of, "key": "csv"}}
+            return member(name, attachments=[source])
+
+        await one.send(filed("there", "sums"))
+        await one.send(filed("missing", "nothing"))
+        await one.send(member("plain"))
+        await finished(one, "there", "plain")
+        status = await one.status("missing", lambda status: condition(status).get("reason") not in {None, "Batched"})
+        assert condition(status)["status"] != "True"
+    [mail] = mails(server)
+    [inner] = [part.get_content() for part in mail.iter_attachments()]
+    [csv] = inner.iter_attachments()
+    assert csv.get_content().split() == ["a,b"]
 
 
 async def test_a_message_that_cannot_be_sent_ends_at_once_and_costs_the_others_nothing(control_plane, namespace):
