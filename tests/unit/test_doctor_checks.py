@@ -257,10 +257,9 @@ def test_a_check_that_breaks_is_a_finding_and_hides_no_other():
     )
 
 
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
+_LEAF = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+_JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: _LEAF | st.lists(_JSON, max_size=3) | st.dictionaries(st.text(max_size=8), _JSON, max_size=3)
 )
 
 

@@ -3,13 +3,22 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from watchbell.doctor import checks_cluster, checks_connectors, checks_files, checks_mail, checks_secrets, checks_smtp
+from watchbell.doctor import (
+    checks_cluster,
+    checks_connectors,
+    checks_files,
+    checks_mail,
+    checks_operator,
+    checks_secrets,
+    checks_smtp,
+)
 from watchbell.doctor.facts import Facts
 from watchbell.doctor.model import PREFIX, Check, Finding, Result, Severity, Status
 from watchbell.mail.nearest import nearest
 
 CHECKS: tuple[Check, ...] = (
     *checks_cluster.CHECKS,
+    *checks_operator.CHECKS,
     *checks_connectors.CHECKS,
     *checks_secrets.CHECKS,
     *checks_smtp.CHECKS,
