@@ -1,4 +1,4 @@
-"""Writes the pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures, the doctor's articles.
+"""Writes the reference pages that are made from code outside of `api`: commands, flags, metrics, SMTP reasons with their cures.
 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
@@ -22,9 +22,10 @@ from watchbell.smtp.natures import NATURES
 from watchbell.smtp.remedies import remedies
 
 PAGES = Path("docs/operations")
-ARTICLES = Path("docs/doctor")
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
+ARTICLES = Path("docs/doctor")
+"""The doctor's, one for each check."""
 
 
 FLAGS = """# Flags of `watchbell run`
@@ -97,11 +98,11 @@ def pages() -> Mapping[Path, str]:
     """All pages by their path."""
     return {
         PAGES / "commands.md": f"{MADE}\n{commands_page(command_line())}",
+        ARTICLES / "README.md": f"{MADE}\n{index()}",
+        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
         PAGES / "flags.md": flags_page(),
         PAGES / "metrics.md": metrics_page(),
         PAGES / "smtp-reasons.md": smtp_page(),
-        ARTICLES / "README.md": f"{MADE}\n{index()}",
-        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
     }
 
 
