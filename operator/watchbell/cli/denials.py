@@ -5,6 +5,8 @@ Before: a failed call. After: `cluster` says it in one sentence.
 
 import re
 
+from watchbell.kube.grants import grant, subject_of
+
 _DENIED = re.compile(
     r'^(?P<what>.*) is forbidden: User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
@@ -20,17 +22,4 @@ def granting(message: str) -> str:
     verb, user, namespace = found["verb"], found["user"], found["namespace"]
     resource, _, subresource = found["resource"].partition("/")
     kind = (f"{resource}.{found['group']}" if found["group"] else resource) + (f"/{subresource}" if subresource else "")
-    name = f"watchbell-{verb}-{resource}"
-    where = f"-n {namespace} " if namespace else ""
-    role = "role" if namespace else "clusterrole"
-    return (
-        f"kubectl {where}create {role} {name} --verb={verb} --resource={kind}; "
-        f"kubectl {where}create {role}binding {name} --{role}={name} {_subject(user)}"
-    )
-
-
-def _subject(user: str) -> str:
-    """A service account is named by its own flag."""
-    parts = user.split(":")
-    is_account = parts[:2] == ["system", "serviceaccount"] and len(parts) == 4
-    return f"--serviceaccount={parts[2]}:{parts[3]}" if is_account else f"--user={user}"
+    return grant(f"{verb}-{resource}", verb, kind, namespace or "", subject_of(user))

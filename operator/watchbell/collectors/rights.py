@@ -15,7 +15,8 @@ from watchbell.collectors.sightings import Unresolved
 from watchbell.kube.client import CONFIGMAPS, EVENTS, NODES, PODS, Client
 from watchbell.kube.crdcheck import Wanted, forbidden_verbs
 from watchbell.kube.errors import ApiError
-from watchbell.kube.reviews import subject_flag, who_am_i
+from watchbell.kube.grants import grant, subject_of
+from watchbell.kube.reviews import who_am_i
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +39,8 @@ class Need:
         first = self.wanted[0]
         kind = f"{first.resource.plural}.{first.resource.group}".rstrip(".")
         what = f"{kind}/{first.subresource}" if first.subresource else kind
-        verbs, role = ",".join(one.verb for one in self.wanted), f"watchbell-{self.name}"
-        cluster, where = ("", f"-n {first.namespace} ") if first.namespace else ("cluster", "")
-        return (
-            f"kubectl {where}create {cluster}role {role} --verb={verbs} --resource={what}; "
-            f"kubectl {where}create {cluster}rolebinding {role} --{cluster}role={role} {subject_flag(user)}"
-        )
+        verbs = ",".join(one.verb for one in self.wanted)
+        return grant(self.name, verbs, what, first.namespace or "", subject_of(user))
 
 
 def needs_of(policy: Policy) -> Iterator[Need]:

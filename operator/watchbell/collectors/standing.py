@@ -27,6 +27,7 @@ from watchbell.collectors.seen.watch import PodWatches
 from watchbell.collectors.sightings import Sighting, Unresolved, policy_status
 from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import Forbidden, NotFound
+from watchbell.kube.grants import grant, subject_of
 from watchbell.kube.resources import ObjectRef
 from watchbell.kube.status import write_status
 
@@ -38,7 +39,7 @@ CONNECTORS = {
 SYNC_POLL_S = 0.2
 MISSING_POLL_S = 60.0
 """What is missing is looked for so often, should nobody tell of its coming."""
-_ASKED = re.compile(r'User "system:serviceaccount:([^":]+:[^":]+)"')
+_ASKED = re.compile(r'User "([^"]+)" cannot')
 OWNER_KINDS = "deployments.apps,statefulsets.apps,daemonsets.apps,replicasets.apps,jobs.batch"
 
 
@@ -183,11 +184,10 @@ class Standing:
         if not isinstance(error, Forbidden):
             return ()
         asked = _ASKED.search(error.message)
-        account = asked[1] if asked else "watchbell:watchbell"
+        command = grant("workloads", "get,list,watch", OWNER_KINDS, namespace, subject_of(asked[1] if asked else ""))
         text = (
             f"The workloads of namespace {namespace} cannot be read, so stuck roll-outs and drift are not seen: {error.message}. Allow it: "
-            f"kubectl -n {namespace} create role watchbell-workloads --verb=get,list,watch --resource={OWNER_KINDS}; "
-            f"kubectl -n {namespace} create rolebinding watchbell-workloads --role=watchbell-workloads --serviceaccount={account}"
+            f"{command}"
         )
         return (Unresolved(Reason.OWNERS_FORBIDDEN, text),)
 

@@ -4,7 +4,6 @@ from watchbell.kube.client import Client, Resource
 from watchbell.kube.errors import ApiError
 
 SELF_SUBJECT_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False)
-_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 async def who_am_i(client: Client) -> str:
@@ -15,10 +14,3 @@ async def who_am_i(client: Client) -> str:
     except ApiError:
         return ""
     return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
-
-
-def subject_flag(user: str) -> str:
-    """The user as `kubectl create rolebinding` takes it; the chart's service account where nobody knows."""
-    if user.startswith(_SERVICE_ACCOUNT):
-        return f"--serviceaccount={user.removeprefix(_SERVICE_ACCOUNT)}"
-    return f"--user={user}" if user else "--serviceaccount=watchbell-system:watchbell"
