@@ -325,7 +325,7 @@ async def test_a_dead_relay_is_left_alone_and_its_mail_keeps_its_attempts(contro
     async with desk(control_plane, namespace, outlets, connections_each=1) as one:
         for i in range(3):
             await one.send(message(f"m{i}"))
-        await until(lambda: outlets.breaks)
+        await until(lambda: outlets.breaks, 40)
         [(key, fault)] = outlets.breaks
         assert (key.name, fault.reason) == ("main", Reason.CONNECTION_REFUSED)
         assert one.outbox.open_breakers == 1
@@ -353,7 +353,7 @@ async def test_one_mail_finds_out_whether_the_relay_is_back_and_then_all_go(cont
         async with desk(control_plane, namespace, outlets) as one:
             for i in range(6):
                 await one.send(message(f"m{i}"))
-            await until(lambda: one.outbox.open_breakers == 1)
+            await until(lambda: one.outbox.open_breakers == 1, 40)
             await one.status("m5", says("ConnectorNotReady"))
             connections = relay_down.connections
             one.skip(31)
@@ -393,7 +393,7 @@ async def test_a_refused_login_is_tried_once_for_all_mail_and_a_new_password_at_
             for i in range(3):
                 await one.send(message(f"m{i}", connector="main"))
             await one.status("m2", says("ConnectorNotReady"))
-            await until(lambda: outlets.breaks)
+            await until(lambda: outlets.breaks, 40)
             assert outlets.breaks[0][1].reason is Reason.CREDENTIALS_REJECTED
             assert len(server.inbox.logins) == 1
             outlets.answer = outlet(server.port)
@@ -412,7 +412,7 @@ async def test_a_relay_that_never_greets_holds_up_nobody_else(control_plane, nam
                 await one.send(message(f"alive{i}", connector="alive"))
             for i in range(20):
                 assert (await one.finished(f"alive{i}"))["attempts"] == 1
-            await until(lambda: one.outbox.open_breakers == 1)
+            await until(lambda: one.outbox.open_breakers == 1, 40)
             opened = dead.connections
             await one.send(message("after", connector="alive"))
             await one.finished("after")
@@ -511,7 +511,7 @@ async def test_a_limit_holds_also_what_does_not_want_to_wait_and_an_open_breaker
         async with desk(control_plane, namespace, outlets) as one:
             for i in range(3):
                 await one.send(message(f"dead{i}", connector="dead"))
-            await until(lambda: one.outbox.open_breakers == 1)
+            await until(lambda: one.outbox.open_breakers == 1, 40)
             await one.send(message("discarded", connector="dead", onUnavailable="Discard"))
             await one.send(message("first"))
             await one.finished("first")

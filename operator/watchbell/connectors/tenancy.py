@@ -67,6 +67,6 @@ def recipient_refusal(limits: OutletLimits, connector: str, domain: str) -> Refu
         return None
     return Refusal(
         "Accepted",
-        Reason.RECIPIENT_NOT_ALLOWED,
+        Reason.RECIPIENTS_REFUSED,
         f"spec.to: spec.recipientPolicy of {connector} does not allow mail to {wanted}; nothing was sent",
     )
