@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 import controlplane
 from charts.install import manifests
@@ -21,7 +22,7 @@ CLUSTER_WIDE = {
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }
-NOT_SERVED = {"ServiceMonitor", "PodMonitor"}
+NOT_SERVED = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
 # What kube-score asks for and we do not do, with the reason.
 NOT_FOLLOWED = {
     "container-image-pull-policy": "IfNotPresent is right for tags that never move, and a digest needs no question at all",
@@ -262,3 +263,17 @@ def test_plain_manifests_come_from_the_same_templates():
     assert of_kind(made, "Pod") == []
     (deployment,) = of_kind(made, "Deployment")
     assert deployment["metadata"]["namespace"] == made[0]["metadata"]["name"]
+
+
+def test_the_alerts_and_the_dashboard_come_as_their_files_are():
+    path = CHARTS["watchbell"] / "ci" / "monitored-values.yaml"
+    found = rendered("watchbell", f"--values={path}")
+    (rules,) = of_kind(found, "PrometheusRule")
+    assert rules["spec"] == yaml.safe_load((CHARTS["watchbell"] / "files" / "alerts.yaml").read_text())
+    assert rules["metadata"]["labels"]["release"] == "prometheus"
+    dashboards = [one for one in of_kind(found, "ConfigMap") if one["metadata"]["name"].endswith("-dashboard")]
+    assert [one["metadata"]["labels"]["grafana_dashboard"] for one in dashboards] == ["1"]
+    assert dashboards[0]["data"]["watchbell.json"] == (CHARTS["watchbell"] / "files" / "dashboard.json").read_text()
+    bare = rendered("watchbell")
+    assert not of_kind(bare, "PrometheusRule")
+    assert not [one for one in of_kind(bare, "ConfigMap") if one["metadata"]["name"].endswith("-dashboard")]

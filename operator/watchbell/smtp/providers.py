@@ -41,7 +41,7 @@ _LOGINS_CHANGE = (
     "Microsoft switches password logins for SMTP AUTH off by default at the end of December 2026: "
     "use spec.auth.oauth2 with the permission SMTP.SendAsApp."
 )
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = Limits(connections=2)
 """No rate: an unknown host is most often a relay of one's own, and a limit that nobody asked for would hold an alert back. One that does have a
 limit says so, and the outbox slows down then."""
 
