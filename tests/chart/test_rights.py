@@ -3,6 +3,9 @@
 Nothing is missing (no request is refused) and nothing is unused (every verb of every rule is asked for by somebody).
 """
 
+import asyncio
+import subprocess
+import sys
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
@@ -280,3 +283,20 @@ def test_the_clusters_own_roles_get_ours(role):
     key = f"rbac.authorization.k8s.io/aggregate-to-{role}"
     mine = {name for name, found in labels.items() if found.get(key) == "true"}
     assert mine == {"view": {"view"}, "edit": {"view", "edit"}, "admin": {"view", "edit", "admin"}}[role]
+
+
+async def test_the_doctor_that_helm_test_runs_may_see_what_it_looks_at_and_finds_nothing_amiss(
+    control_plane, namespace, tmp_path
+):
+    async with world(control_plane, namespace, tmp_path) as at:
+        with installed(at, "rbac.secretNamespaces={" + namespace + "}") as (kubeconfig, _):
+            async with at.operator(kubeconfig=kubeconfig) as operator:
+                await operator.ready()
+                await at.connector()
+                await at.has("SmtpConnector", "default", "Ready", "True")
+                command = [sys.executable, "-m", "watchbell", "doctor", "--quick", f"--kubeconfig={kubeconfig}"]
+                done = await asyncio.to_thread(
+                    subprocess.run, command, capture_output=True, text=True, check=False, timeout=100
+                )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "forbidden" not in done.stdout.lower()
