@@ -121,7 +121,7 @@ async def test_a_missing_kubeconfig_is_told_with_its_path(tmp_path):
     [
         ("--send-workers=0", ("--send-workers", "1 to 64")),
         ("--egress-allow-cidr=10.0.0.1/8", ("--egress-allow-cidr",)),
-        ("--no-such-flag", ("--no-such-flag", "watchbell --help")),
+        ("--no-such-flag", ("--no-such-flag", "watchbell run --help")),
     ],
 )
 async def test_a_bad_flag_is_told_with_its_name(flag, parts):

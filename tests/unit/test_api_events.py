@@ -60,11 +60,13 @@ def test_a_reason_that_is_spelled_in_the_code_stands_in_the_table():
     assert spelled <= known
 
 
-def test_only_three_places_post_events():
+def test_only_these_places_post_events():
     assert {path.relative_to(SOURCE).as_posix() for path, _ in calls()} == {
         "accounts/reconcile.py",
         "collectors/desk.py",
         "connectors/announce.py",
+        "connectors/drills.py",
+        "outbox/outbox.py",
     }
 
 

@@ -114,12 +114,11 @@ class Drills:
         self._connectors = connectors
         self._sink = sink
         self._told: dict[ConnectorKey, _Told] = {}
-        namespaces = {*parts.namespaces, parts.home} if parts.namespaces else ()
         self._informers = Informers(
             parts.client,
             MESSAGES,
             DrillMessage,
-            sorted(namespaces),
+            parts.namespaces,
             label_selector=LABEL_DRILL,
             on_change=self._on_message,
         )
@@ -154,13 +153,18 @@ class Drills:
             return None
         # Most connectors have none: a thousand of them are not parsed for that.
         spec = record.spec() if b'"drill"' in record.spec_json else None
-        if spec is None or isinstance(spec, Refusal) or spec.drill is None:
+        if spec is None or isinstance(spec, Refusal) or spec.drill is None or not self._is_served(key):
             await self._stop(record)
             return None
         if not self._informers.is_synced:
             return SYNC_S
         plan = Plan(key, record.uid, spec.drill.period_seconds, spec.drill.to)
         return await self._drill(record, plan, is_suspended=self._is_suspended(spec))
+
+    def _is_served(self, key: ConnectorKey) -> bool:
+        """Whether mail of the namespace in which its drills would be is sent at all."""
+        served = self._parts.namespaces
+        return not served or (key.namespace or self._parts.home) in served
 
     def _is_suspended(self, spec: ConnectorSpec) -> bool:
         if spec.suspend or spec.parent_ref is None:
