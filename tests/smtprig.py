@@ -198,9 +198,14 @@ class MailServer:
 
 @asynccontextmanager
 async def mail_server(
-    *, tls: ssl.SSLContext | None = None, is_implicit: bool = False, has_auth: bool = True, **options: Any
+    *,
+    tls: ssl.SSLContext | None = None,
+    is_implicit: bool = False,
+    has_auth: bool = True,
+    port: int = 0,
+    **options: Any,
 ) -> AsyncIterator[MailServer]:
-    """A real SMTP server: STARTTLS or implicit TLS when `tls` is given, AUTH PLAIN and LOGIN for USER with CANARY."""
+    """A real SMTP server: STARTTLS or implicit TLS when `tls` is given, AUTH PLAIN and LOGIN for USER with CANARY; 0 = any port."""
     inbox = Inbox()
     loop = asyncio.get_running_loop()
     running: list[SMTP] = []
@@ -225,7 +230,7 @@ async def mail_server(
         running.append(protocol)
         return protocol
 
-    server = await loop.create_server(factory, "127.0.0.1", 0, ssl=tls if is_implicit else None)
+    server = await loop.create_server(factory, "127.0.0.1", port, ssl=tls if is_implicit else None)
     try:
         yield MailServer(server.sockets[0].getsockname()[1], inbox)
     finally:

@@ -4,8 +4,8 @@ Before it: `client`. After it: `runtime`, which runs the queues only while `lead
 Renewal is one PUT with resourceVersion under a deadline; followers watch the one Lease instead of polling it. All waiting is judged by the
 local monotonic clock (a follower counts from when *it* saw the last change, as client-go does), so clocks of nodes may differ.
 
-The holder stops at 7/10 of the lease time after the beginning of its last good renewal; others wait for the whole of it after they last saw
-a change. The gap is the fence.
+The holder stops at 7/10 of the lease time after the beginning of its last good renewal; others wait for 9/10 of it after they last saw a change. The
+gap is the fence.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _RELEASE_TIMEOUT_S = 2.0
 _LEASE_MOST_S = 3600.0
+_PATIENCE = 0.9
 Body = dict[str, Any]
 
 
@@ -155,7 +156,7 @@ class LeaseElector:
             return 0.0
         duration = _spec(live.body).get("leaseDurationSeconds")
         lease_s = float(duration) if isinstance(duration, int | float) else self._lease_s
-        return live.at + min(max(lease_s, 1.0), _LEASE_MOST_S) - self._clock()
+        return live.at + _PATIENCE * min(max(lease_s, 1.0), _LEASE_MOST_S) - self._clock()
 
     async def _watch(self, seen: _Seen, left_s: float) -> None:
         """Follows the holder's renewals; returns when it let go, or when it was silent for the whole lease time."""
