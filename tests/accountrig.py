@@ -23,7 +23,7 @@ from watchbell.api.enums import Use
 from watchbell.kube.client import SECRETS, Client
 from watchbell.kube.errors import NotFound
 from watchbell.kube.events import EventRecorder
-from watchbell.outbox.minting import NO_WORDS
+from watchbell.outbox.letters.minting import NO_WORDS
 from watchbell.outbox.outlet import Outlet, Unavailable
 
 KEY = b"c4nary-key/of-thirty-two-bytes+and-a-bit"

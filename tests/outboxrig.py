@@ -15,11 +15,11 @@ from smtprig import dialer, password, relay
 from watchbell.kube.client import CONFIGMAPS, Client, custom
 from watchbell.kube.errors import NotFound
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.journal import PAGES_MAX, page_name
-from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
+from watchbell.outbox.letters.minting import NO_MINTER, NO_WORDS, Minter, Words
 from watchbell.outbox.outbox import Outbox, OutboxSettings, at_once
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits, Slowdown, Unavailable
-from watchbell.outbox.page import LINES
+from watchbell.outbox.records.journal import PAGES_MAX, page_name
+from watchbell.outbox.records.page import LINES
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.smtp.model import Fault, Relay, RetryClass
 

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 from operatorrig import KINDS, condition, until, world
 from smtprig import mail_server
 from watchbell.kube.client import CONFIGMAPS, EVENTS
-from watchbell.outbox.counts import COUNTS_NAME
+from watchbell.outbox.limits.counts import COUNTS_NAME
 
 PLAIN = {"tls": {"mode": "None"}, "auth": None}
 

@@ -12,9 +12,9 @@ from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, SECRETS
 from watchbell.outbox import courier
-from watchbell.outbox.content import Enclosure, Lack
+from watchbell.outbox.letters.content import Enclosure, Lack
+from watchbell.outbox.letters.sources import Sources
 from watchbell.outbox.outlet import Unavailable
-from watchbell.outbox.sources import Sources
 
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 8
 ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")

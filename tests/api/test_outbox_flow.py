@@ -16,7 +16,7 @@ from watchbell.api.reasons import Reason
 from watchbell.kube.client import CONFIGMAPS, EVENTS
 from watchbell.kube.events import EventRecorder
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.counts import COUNTS_NAME, LINES
+from watchbell.outbox.limits.counts import COUNTS_NAME, LINES
 from watchbell.outbox.outlet import ConnectorKey, Unavailable
 from watchbell.smtp.model import Timeouts
 

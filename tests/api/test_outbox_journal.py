@@ -11,8 +11,8 @@ from kuberig import client_of, proxied
 from outboxrig import by_uid, journal_lines, until
 from watchbell.kube.client import CONFIGMAPS
 from watchbell.kube.errors import ApiError, NotFound
-from watchbell.outbox.entry import Accepted, Entry, entry_of
-from watchbell.outbox.journal import LINES_EACH, PAGES_MAX, Journal, page_name
+from watchbell.outbox.records.entry import Accepted, Entry, entry_of
+from watchbell.outbox.records.journal import LINES_EACH, PAGES_MAX, Journal, page_name
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 TAKEN = Accepted("250 2.0.0 queued", ((250, "2.0.0"),))

@@ -16,9 +16,9 @@ from outboxrig import MESSAGES, NEVER_AGAIN, Desk, Outlets, by_uid, condition, d
 from smtprig import BYE, GREET, OK, Scripted, ehlo, mail_server, relay
 from watchbell.kube.client import CONFIGMAPS
 from watchbell.kube.errors import NotFound
-from watchbell.outbox.entry import Accepted, Entry
-from watchbell.outbox.journal import JOURNAL_NAME, Journal
-from watchbell.outbox.page import HOLDER
+from watchbell.outbox.records.entry import Accepted, Entry
+from watchbell.outbox.records.journal import JOURNAL_NAME, Journal
+from watchbell.outbox.records.page import HOLDER
 from watchbell.smtp.model import Timeouts
 
 ACCEPT = (GREET, "r", ehlo("8BITMIME"), "r", OK, "r", OK, "r", b"354 go on\r\n", "data")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from outboxrig import message, outlet
 from smtprig import dialer, mail_server, relay
 from watchbell.mail.attachment import Attachment
-from watchbell.outbox.content import Enclosure
-from watchbell.outbox.envelope import batch_of
-from watchbell.outbox.letter import Composed, Flaw, compose, enclosed, read
+from watchbell.outbox.letters.content import Enclosure
+from watchbell.outbox.letters.envelope import batch_of
+from watchbell.outbox.letters.letter import Composed, Flaw, compose, enclosed, read
 from watchbell.outbox.outlet import OutletLimits
 from watchbell.smtp.replies import wire_body
 from watchbell.smtp.session import Session, open_session

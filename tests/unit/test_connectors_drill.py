@@ -23,7 +23,7 @@ from watchbell.connectors.drill import (
 )
 from watchbell.mail.builtin import unpack
 from watchbell.mail.document import Rendered
-from watchbell.outbox.letter import Letter, read
+from watchbell.outbox.letters.letter import Letter, read
 from watchbell.outbox.outlet import ConnectorKey, Use
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import email.policy
 import pytest
 
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.letter import Composed, Flaw, compose, read
+from watchbell.outbox.letters.letter import Composed, Flaw, compose, read
 from watchbell.outbox.outlet import ConnectorKey, Outlet
 from watchbell.smtp.model import Relay
 

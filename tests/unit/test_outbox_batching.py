@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from watchbell.api.enums import Priority
 from watchbell.api.message import RecipientState
 from watchbell.mail.message import message_id
-from watchbell.outbox.batching import Kind, Waiting, group_of, is_of, seed, share, shared_id
-from watchbell.outbox.gathering import Going
 from watchbell.outbox.note import Annotations, Batch, Metadata, Note, Reference, Result, Spec, Status
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress, RecipientProgress
 from watchbell.outbox.queue import WorkingSet
+from watchbell.outbox.slot import Going
+from watchbell.outbox.together.batching import Kind, Waiting, group_of, is_of, seed, share, shared_id
 
 NOW = 1_800_000_000.0
 

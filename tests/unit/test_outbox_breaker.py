@@ -10,7 +10,7 @@ from watchbell.api.reasons import Reason
 from watchbell.api.sensitive import Sensitive
 from watchbell.connectors.schedule import SENDS_UNTIL_BROKEN
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.breaker import (
+from watchbell.outbox.limits.breaker import (
     CLOSED,
     FAILURES_MAX,
     REFUSED_S,
@@ -21,8 +21,8 @@ from watchbell.outbox.breaker import (
     half_open,
     trying,
 )
-from watchbell.outbox.budget import Measure
-from watchbell.outbox.gate import Blocked, Gate, Pass, Request
+from watchbell.outbox.limits.budget import Measure
+from watchbell.outbox.limits.gate import Blocked, Gate, Pass, Request
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.outbox.retry import DEFAULT_SCHEDULE
 from watchbell.smtp.model import AuthPlan, Fault, Relay, RetryClass, StageName

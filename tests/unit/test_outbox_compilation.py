@@ -10,9 +10,9 @@ from mailrig import FACTS as CRASH
 from watchbell.api.enums import BuiltinTemplate, Priority
 from watchbell.mail.address import Mailbox
 from watchbell.mail.builtin import Packed, packed_or_rendered
-from watchbell.outbox.compilation import ENCLOSED_MAX, RECOVERED, Page, bundle, fitting, retelling
-from watchbell.outbox.letter import Composed, Letter, compose, read
+from watchbell.outbox.letters.letter import Composed, Letter, compose, read
 from watchbell.outbox.outlet import ConnectorKey, Outlet
+from watchbell.outbox.together.compilation import ENCLOSED_MAX, RECOVERED, Page, bundle, fitting, retelling
 from watchbell.smtp.model import Relay
 
 OUTLET = Outlet(

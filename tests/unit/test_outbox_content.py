@@ -11,7 +11,7 @@ from watchbell.api.enums import OnUncertain
 from watchbell.api.message import RecipientState
 from watchbell.api.reasons import Reason
 from watchbell.mail.template import Flaw, TemplateProblem
-from watchbell.outbox.content import (
+from watchbell.outbox.letters.content import (
     AGAIN_MAX_S,
     Enclosure,
     Ends,
@@ -24,10 +24,10 @@ from watchbell.outbox.content import (
     held_up,
     not_there,
 )
+from watchbell.outbox.letters.sources import wordless
 from watchbell.outbox.progress import Progress, RecipientProgress
 from watchbell.outbox.retry import DEFAULT_SCHEDULE
 from watchbell.outbox.settle import Rules
-from watchbell.outbox.sources import wordless
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 RULES = Rules(NOW + timedelta(hours=1), OnUncertain.RESEND_ONCE, DEFAULT_SCHEDULE)

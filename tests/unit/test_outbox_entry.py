@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchbell.outbox.entry import Accepted, Entry, doubtful
+from watchbell.outbox.records.entry import Accepted, Entry, doubtful
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TAKEN = Accepted("250 OK", ((250, None),))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.envelope import batch_of
-from watchbell.outbox.letter import Composed, Flaw, compose, read
+from watchbell.outbox.letters.envelope import batch_of
+from watchbell.outbox.letters.letter import Composed, Flaw, compose, read
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletLimits, Use
 from watchbell.smtp.model import Relay, RetryClass
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchbell.outbox.budget import Budgets, Full, Grant, Measure, Rule, open_to, recipients_at_once, rules_of
-from watchbell.outbox.counts import ahead
+from watchbell.outbox.limits.budget import Budgets, Full, Grant, Measure, Rule, open_to, recipients_at_once, rules_of
+from watchbell.outbox.limits.counts import ahead
+from watchbell.outbox.limits.pace import HOLD_S, STEP_S, slowed
+from watchbell.outbox.limits.window import DAY, MINUTE, Span, Window
 from watchbell.outbox.outlet import Allowance
-from watchbell.outbox.pace import HOLD_S, STEP_S, slowed
-from watchbell.outbox.window import DAY, MINUTE, Span, Window
 
 NOW = 1_800_000_000.0
 MINUTELY = Rule("a", Measure.MESSAGES_PER_MINUTE, 5)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from watchbell.api.enums import Priority
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import Mailbox
-from watchbell.outbox.gate import Blocked, Gate, Pass, Request
-from watchbell.outbox.lines import Lines
+from watchbell.outbox.limits.gate import Blocked, Gate, Pass, Request
+from watchbell.outbox.limits.lines import Lines
 from watchbell.outbox.note import Metadata, Note, Reference, Spec
 from watchbell.outbox.outlet import Allowance, ConnectorKey, Outlet, OutletLimits
 from watchbell.outbox.queue import WorkingSet

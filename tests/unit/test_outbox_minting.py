@@ -8,8 +8,8 @@ import pytest
 from outboxrig import message, outlet
 from watchbell.api.enums import BuiltinTemplate, Use
 from watchbell.mail.document import Rendered
-from watchbell.outbox.letter import MINTED, Composed, Flaw, Letter, compose, filled, read
-from watchbell.outbox.minting import NO_MINTER
+from watchbell.outbox.letters.letter import MINTED, Composed, Flaw, Letter, compose, filled, read
+from watchbell.outbox.letters.minting import NO_MINTER
 
 OWNER = {"apiVersion": "watchbell.dev/v1alpha1", "kind": "AccountRecovery", "name": "r", "uid": "u", "controller": True}
 MADE = Rendered("Another subject", "the link", "<p>the link</p>")

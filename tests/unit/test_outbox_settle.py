@@ -11,7 +11,7 @@ from watchbell.api.enums import OnUncertain, RecipientOutcome
 from watchbell.api.message import RecipientState
 from watchbell.api.reasons import Reason
 from watchbell.outbox.progress import Progress, RecipientProgress
-from watchbell.outbox.record import status_of
+from watchbell.outbox.records.record import status_of
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, deadline, delay_s, is_connector_fault
 from watchbell.outbox.settle import Held, Inherited, Rules, Tried, overdue, rejected, resumed, settle
 from watchbell.smtp.model import Fault, RecipientResult, RetryClass, StageName

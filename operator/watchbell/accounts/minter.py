@@ -22,7 +22,7 @@ from watchbell.mail.document import Rendered
 from watchbell.mail.recovery import RecoveryFacts, account_values, render_codes, render_reset, unfit
 from watchbell.mail.template import Flaw as TemplateFlaw
 from watchbell.mail.template import TemplateProblem
-from watchbell.outbox.minting import NO_WORDS, Flaw, Unavailable, Words
+from watchbell.outbox.letters.minting import NO_WORDS, Flaw, Unavailable, Words
 
 RECOVERIES = custom("accountrecoveries")
 _OWNERS = "metadata.ownerReferences"

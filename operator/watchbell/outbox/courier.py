@@ -27,21 +27,21 @@ from watchbell.kube.client import Client, custom
 from watchbell.kube.errors import ApiError, NotFound
 from watchbell.logs import about
 from watchbell.outbox.connections import Connections, Lent
-from watchbell.outbox.content import PATIENCE_S, Lack, Moments, changed, held_up
-from watchbell.outbox.entry import Accepted, Entry
-from watchbell.outbox.envelope import Batch, batch_of, misfit
-from watchbell.outbox.flow import Flow
-from watchbell.outbox.gate import Blocked, Pass, Request
-from watchbell.outbox.journal import Journal
-from watchbell.outbox.letter import Composed, Flaw, Letter, compose, filled, read
-from watchbell.outbox.minting import NO_MINTER, Minter
+from watchbell.outbox.letters.content import PATIENCE_S, Lack, Moments, changed, held_up
+from watchbell.outbox.letters.envelope import Batch, batch_of, misfit
+from watchbell.outbox.letters.letter import Composed, Flaw, Letter, compose, filled, read
+from watchbell.outbox.letters.minting import NO_MINTER, Minter
+from watchbell.outbox.letters.sources import Sources
+from watchbell.outbox.limits.flow import Flow
+from watchbell.outbox.limits.gate import Blocked, Pass, Request
 from watchbell.outbox.note import note_of, progress_of
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource, Unavailable
 from watchbell.outbox.progress import Progress
-from watchbell.outbox.queue import Slot
+from watchbell.outbox.records.entry import Accepted, Entry
+from watchbell.outbox.records.journal import Journal
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.settle import Held, Rules, Settled, Tried, discarded, overdue, rejected, resumed, settle
-from watchbell.outbox.sources import Sources
+from watchbell.outbox.slot import Slot
 from watchbell.smtp.model import Fault, RecipientOutcome, RecipientResult, RetryClass, StageName, SubmitReport
 from watchbell.smtp.submit import submit
 

@@ -27,26 +27,27 @@ from watchbell.kube.informers import Informers
 from watchbell.kube.resources import ObjectRef
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
-from watchbell.outbox.content import PATIENCE_S
-from watchbell.outbox.counts import Counts
 from watchbell.outbox.courier import GONE, MESSAGES, Desk, Outcome, Stopped
-from watchbell.outbox.entry import Entry, doubtful
 from watchbell.outbox.expiry import AUDIT_S, Expiry
-from watchbell.outbox.flow import Flow
-from watchbell.outbox.gate import Blocked, Gate
-from watchbell.outbox.inheritance import settle_inherited
-from watchbell.outbox.journal import Journal
-from watchbell.outbox.ledger import Ledger, Written
-from watchbell.outbox.lines import Lines
-from watchbell.outbox.minting import NO_MINTER, NO_WORDS, Minter, Words
+from watchbell.outbox.letters.content import PATIENCE_S
+from watchbell.outbox.letters.minting import NO_MINTER, NO_WORDS, Minter, Words
+from watchbell.outbox.letters.sources import Sources
+from watchbell.outbox.limits.counts import Counts
+from watchbell.outbox.limits.flow import Flow
+from watchbell.outbox.limits.gate import Blocked, Gate
+from watchbell.outbox.limits.lines import Lines
 from watchbell.outbox.note import Note, note_of
 from watchbell.outbox.outlet import ConnectorKey, OutletSource
-from watchbell.outbox.queue import QueueState, Slot, WorkingSet
+from watchbell.outbox.queue import QueueState, WorkingSet
+from watchbell.outbox.records.entry import Entry, doubtful
+from watchbell.outbox.records.inheritance import settle_inherited
+from watchbell.outbox.records.journal import Journal
+from watchbell.outbox.records.ledger import Ledger, Written
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
-from watchbell.outbox.sharing import SharingCourier
-from watchbell.outbox.sources import Sources
+from watchbell.outbox.slot import Slot
+from watchbell.outbox.together.sharing import SharingCourier
 from watchbell.outbox.verdict import Verdict
 from watchbell.smtp.session import Dialer
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watchbell import metrics
-from watchbell.outbox.breaker import cause_of
-from watchbell.outbox.gate import Blocked, Gate, Pass, Request
+from watchbell.outbox.limits.breaker import cause_of
+from watchbell.outbox.limits.gate import Blocked, Gate, Pass, Request
 from watchbell.outbox.outlet import ConnectorKey, Outlet, OutletSource
 from watchbell.smtp.model import Fault
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from watchbell.mail.document import Rendered
 from watchbell.mail.template import TemplateProblem
-from watchbell.outbox.letter import Flaw
+from watchbell.outbox.letters.letter import Flaw
 from watchbell.outbox.outlet import Unavailable
 
 __all__ = ["NO_MINTER", "NO_WORDS", "Flaw", "Minter", "Unavailable", "Words"]

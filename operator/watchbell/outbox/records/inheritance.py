@@ -11,12 +11,12 @@ from watchbell.api.names import API_VERSION
 from watchbell.kube.errors import Conflict, NotFound
 from watchbell.logs import about
 from watchbell.outbox.courier import MESSAGES, Desk
-from watchbell.outbox.entry import Entry
-from watchbell.outbox.ledger import MANAGER
-from watchbell.outbox.letter import Flaw, Letter, read
+from watchbell.outbox.letters.letter import Flaw, Letter, read
 from watchbell.outbox.note import note_of, progress_of
 from watchbell.outbox.progress import Progress
-from watchbell.outbox.record import status_of
+from watchbell.outbox.records.entry import Entry
+from watchbell.outbox.records.ledger import MANAGER
+from watchbell.outbox.records.record import status_of
 from watchbell.outbox.settle import Inherited, Rules, Tried, settle
 from watchbell.smtp.model import RecipientOutcome, RecipientResult
 

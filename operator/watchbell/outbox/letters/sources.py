@@ -13,9 +13,9 @@ from watchbell.kube.errors import ApiError, Forbidden, NotFound
 from watchbell.mail.attachment import MAX_TOTAL_BYTES
 from watchbell.mail.document import Rendered
 from watchbell.mail.template import Flaw, TemplateProblem
-from watchbell.outbox.content import Enclosure, Ends, File, Lack, digest_of, file_of, forbidden, not_there
-from watchbell.outbox.letter import Letter, enclosed, filled
-from watchbell.outbox.minting import NO_WORDS, Words
+from watchbell.outbox.letters.content import Enclosure, Ends, File, Lack, digest_of, file_of, forbidden, not_there
+from watchbell.outbox.letters.letter import Letter, enclosed, filled
+from watchbell.outbox.letters.minting import NO_WORDS, Words
 
 _RESOURCES = {"ConfigMap": CONFIGMAPS, "Secret": SECRETS}
 

@@ -21,7 +21,7 @@ from watchbell.mail.content import Enclosed, picture_problem
 from watchbell.mail.dkim import signed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import Draft, Importance, MessageProblem, build, message_id, thread_root
-from watchbell.outbox.content import Enclosure
+from watchbell.outbox.letters.content import Enclosure
 from watchbell.outbox.outlet import ConnectorRef, Outlet
 from watchbell.outbox.retry import deadline
 

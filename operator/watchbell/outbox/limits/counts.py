@@ -16,10 +16,10 @@ import msgspec
 
 from watchbell.kube.client import CONFIGMAPS, Client
 from watchbell.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
-from watchbell.outbox.budget import Measure
-from watchbell.outbox.gate import Closure, Gate
-from watchbell.outbox.pace import Pace
-from watchbell.outbox.window import Row
+from watchbell.outbox.limits.budget import Measure
+from watchbell.outbox.limits.gate import Closure, Gate
+from watchbell.outbox.limits.pace import Pace
+from watchbell.outbox.limits.window import Row
 
 log = logging.getLogger(__name__)
 

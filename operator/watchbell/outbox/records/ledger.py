@@ -19,10 +19,10 @@ from watchbell.kube.client import Client
 from watchbell.kube.errors import Conflict, NotFound
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.outbox.courier import MESSAGES
-from watchbell.outbox.journal import Journal
-from watchbell.outbox.queue import Slot
-from watchbell.outbox.record import status_of
+from watchbell.outbox.records.journal import Journal
+from watchbell.outbox.records.record import status_of
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.slot import Slot
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from watchbell.api.reasons import Reason
-from watchbell.outbox import breaker as breakers
-from watchbell.outbox.breaker import CLOSED, Answer, Breaker
-from watchbell.outbox.budget import Budgets, Full, Grant, Measure, Rule, rules_of
+from watchbell.outbox.limits import breaker as breakers
+from watchbell.outbox.limits.breaker import CLOSED, Answer, Breaker
+from watchbell.outbox.limits.budget import Budgets, Full, Grant, Measure, Rule, rules_of
+from watchbell.outbox.limits.pace import Pace, slowed
 from watchbell.outbox.outlet import ConnectorKey, Outlet, Slowdown
-from watchbell.outbox.pace import Pace, slowed
 from watchbell.outbox.retry import Schedule, delay_s
 from watchbell.smtp.model import Fault, Relay, RetryClass, StageName
 

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from watchbell import metrics
-from watchbell.outbox.gate import Blocked
+from watchbell.outbox.limits.gate import Blocked
 from watchbell.outbox.note import progress_of
 from watchbell.outbox.outlet import ConnectorKey
-from watchbell.outbox.queue import Slot, WorkingSet
+from watchbell.outbox.queue import WorkingSet
 from watchbell.outbox.retry import Schedule
 from watchbell.outbox.settle import Settled
+from watchbell.outbox.slot import Slot
 from watchbell.outbox.verdict import waiting
 
 TELL_AFTER_S = 5.0

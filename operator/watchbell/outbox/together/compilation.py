@@ -15,8 +15,8 @@ from watchbell.mail.bundle import BundleEntry, BundleFacts, render_bundle
 from watchbell.mail.content import Enclosed
 from watchbell.mail.document import Rendered
 from watchbell.mail.message import MAX_SUBJECT_CHARACTERS
-from watchbell.outbox.batching import seed
-from watchbell.outbox.letter import Letter
+from watchbell.outbox.letters.letter import Letter
+from watchbell.outbox.together.batching import seed
 
 ENCLOSED_MAX = 20
 """Mails inside of one; more make programs slow to open it."""

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watchbell.outbox.limits.window import DAY, MINUTE, Row, Span, Window
 from watchbell.outbox.outlet import Allowance
-from watchbell.outbox.window import DAY, MINUTE, Row, Span, Window
 
 
 class Measure(StrEnum):

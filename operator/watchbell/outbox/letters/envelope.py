@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from watchbell.api.reasons import Reason
 from watchbell.mail.address import WireAddress
-from watchbell.outbox.budget import recipients_at_once
-from watchbell.outbox.letter import Composed, Letter
+from watchbell.outbox.letters.letter import Composed, Letter
+from watchbell.outbox.limits.budget import recipients_at_once
 from watchbell.outbox.outlet import Outlet, OutletLimits
 from watchbell.smtp.model import Envelope, Fault, RecipientOutcome, RecipientResult, RetryClass, StageName
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from watchbell.kube.client import CONFIGMAPS, Client
 from watchbell.kube.errors import ApiError, Conflict, NotFound
-from watchbell.outbox.entry import Entry, entry_of
+from watchbell.outbox.records.entry import Entry, entry_of
 
 log = logging.getLogger(__name__)
 

@@ -17,16 +17,15 @@ import msgspec
 from watchbell import metrics
 from watchbell.api.message import RecipientState
 from watchbell.api.reasons import Reason
-from watchbell.outbox.batching import Kind, shared_id
-from watchbell.outbox.compilation import Page, bundle, fitting, retelling
 from watchbell.outbox.courier import Courier, OnOutcome, Outcome, Stopped, _accepted, _Round, _Sending
-from watchbell.outbox.entry import Entry
-from watchbell.outbox.gathering import Going
-from watchbell.outbox.letter import Flaw, Letter, compose
+from watchbell.outbox.letters.letter import Flaw, Letter, compose
 from watchbell.outbox.outlet import Outlet, Unavailable
 from watchbell.outbox.progress import Progress
-from watchbell.outbox.queue import Slot
+from watchbell.outbox.records.entry import Entry
 from watchbell.outbox.settle import Held, Rules, Settled, Tried, rejected, resumed, settle
+from watchbell.outbox.slot import Going, Slot
+from watchbell.outbox.together.batching import Kind, shared_id
+from watchbell.outbox.together.compilation import Page, bundle, fitting, retelling
 from watchbell.outbox.verdict import waiting
 from watchbell.smtp.model import RecipientOutcome, RecipientResult, RetryClass, StageName
 

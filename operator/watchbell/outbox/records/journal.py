@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 
 from watchbell.kube.client import Client
 from watchbell.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
-from watchbell.outbox.entry import Entry, line_of
-from watchbell.outbox.page import Hold, Page
+from watchbell.outbox.records.entry import Entry, line_of
+from watchbell.outbox.records.page import Hold, Page
 
 log = logging.getLogger(__name__)
 
