@@ -20,6 +20,17 @@ PATIENT_REPLICA = ("--leader-elect", "--lease-seconds=120")
 """Whoever takes over from it within a minute was told so, and did not wait for the lease's end."""
 
 
+async def all_ready(at, operators, owners, **policy):
+    """A connector, a policy and a pod `<owner>-1` of each workload, seen by every replica."""
+    await at.connector()
+    await at.policy(**policy)
+    for owner in owners:
+        await at.pod(f"{owner}-1", owner=owner)
+    for operator in operators:
+        await operator.ready()
+    await at.has("CollectorPolicy", "collectors", "Ready", "True")
+
+
 async def test_a_signal_ends_it_with_the_mail_under_way_finished_and_the_lease_released(
     control_plane, namespace, tmp_path
 ):
@@ -118,13 +129,7 @@ async def test_a_leader_that_is_cut_off_ends_and_the_other_sends_and_nothing_is_
     ):
         await until(first.is_leading, "the first leads")
         async with at.operator(*REPLICA, name="second") as second:
-            await at.connector()
-            await at.policy()
-            for owner in ("one", "two", "three"):
-                await at.pod(f"{owner}-1", owner=owner)
-            await first.ready()
-            await second.ready()
-            await at.has("CollectorPolicy", "collectors", "Ready", "True")
+            await all_ready(at, (first, second), ("one", "two", "three"))
             await at.crash("one-1")
             await at.settled(1)
             await at.crash("two-1")
@@ -149,13 +154,7 @@ async def test_a_leader_that_stood_still_for_longer_than_its_lease_sends_nothing
     ):
         await until(first.is_leading, "the first leads")
         async with at.operator(*REPLICA, name="second") as second:
-            await at.connector()
-            await at.policy()
-            for owner in ("one", "two", "three"):
-                await at.pod(f"{owner}-1", owner=owner)
-            await first.ready()
-            await second.ready()
-            await at.has("CollectorPolicy", "collectors", "Ready", "True")
+            await all_ready(at, (first, second), ("one", "two", "three"))
             await at.crash("one-1")
             await at.settled(1)
             first.signal(signal.SIGSTOP)
@@ -182,13 +181,8 @@ async def test_a_leader_that_stood_still_in_the_middle_of_a_mail_leaves_at_most_
     ):
         await until(first.is_leading, "the first leads")
         async with at.operator(*REPLICA, name="second", is_impatient=True) as second:
-            await at.connector()
-            await at.policy(grouping={"waitSeconds": 0, "maxIncidentsPerMessage": 1})
-            for number in range(6):
-                await at.pod(f"o{number}-1", owner=f"o{number}")
-            await first.ready()
-            await second.ready()
-            await at.has("CollectorPolicy", "collectors", "Ready", "True")
+            each = {"waitSeconds": 0, "maxIncidentsPerMessage": 1}
+            await all_ready(at, (first, second), [f"o{number}" for number in range(6)], grouping=each)
             pending = slow_data(at.inbox, 1.0)
             for number in range(6):
                 await at.crash(f"o{number}-1")
