@@ -130,6 +130,12 @@ BROKEN = [
     ("check.kubernetes.clock", facts(skew_s=-95.0), "warn", "95 s behind"),
     ("check.kubernetes.rights", facts(denied_caller=(Denied("", "list pods in namespace watchbell-system"),)), "info", "you may not list pods"),
     ("check.operator.rights", facts(denied_operator=(Denied("system:serviceaccount:w:watchbell", "list pods"),)), "fail", "may not list pods"),
+    (
+        "check.operator.rights",
+        facts(denied_operator=tuple(Denied("system:serviceaccount:w:watchbell", f"list kind{n}") for n in range(9))),
+        "fail",
+        "may not list kind0, list kind1, list kind2 and 6 things more",
+    ),
     ("check.operator.rights", facts(denied_operator=None, gaps={"SubjectAccessReview": "you may not ask"}), "skip", "you may not ask"),
     ("check.operator.grant", facts(connector(), denied_operator=(Denied("system:serviceaccount:w:watchbell", "get secrets/relay in namespace shop"),)),
      "fail", "may not get Secret relay in namespace shop"),

@@ -80,7 +80,7 @@ def _seen(name: StageName, facts: ServerFacts, transcript: Sequence[str]) -> str
         case StageName.RESOLVE:
             return ", ".join(facts.addresses)
         case StageName.CONNECT:
-            return f"TCP connection to {facts.address}"
+            return f"TCP connection to {facts.address}" if facts.address else "TCP connection"
         case StageName.GREETING:
             return next((line.removeprefix("S: ") for line in transcript if line.startswith("S: 220")), "")
         case StageName.HELLO:

@@ -1,16 +1,17 @@
 # ruff: noqa: E501 - sentences and commands are kept whole, so that they can be searched for
 """Checks of the operator itself: does it run, may it do its work, and can it get out of its namespace (pure)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from watchbell.api.meta import LabelSelector, selects
 from watchbell.api.times import moment
-from watchbell.doctor.facts import Body, Facts, Source, listed, part, spec_of, status_of
+from watchbell.doctor.facts import Body, Denied, Facts, Source, listed, part, spec_of, status_of
 from watchbell.doctor.grants import granting
 from watchbell.doctor.model import Category, Check, Finding, Severity, Status, change, high, low, medium
 
 LEASE_STALE_S = 120.0
+TOLD_ONE_BY_ONE = 3
 
 
 def _in_cluster(facts: Facts) -> bool:
@@ -26,6 +27,9 @@ def _operator_rights(facts: Facts) -> Iterator[Finding]:
         )
         return
     lacking = [denied for denied in facts.denied_operator if not denied.right.startswith("get secrets")]
+    if len(lacking) > TOLD_ONE_BY_ONE:
+        yield _without_role(facts, lacking)
+        return
     for denied in lacking:
         account = denied.who.removeprefix("system:serviceaccount:")
         message = f"the operator ({account}) may not {denied.right}"
@@ -33,6 +37,16 @@ def _operator_rights(facts: Facts) -> Iterator[Finding]:
         yield Finding(Status.FAIL, message, steps=steps, names={"OPERATOR_NAMESPACE": facts.home})
     if not lacking:
         yield Finding(Status.PASS, "the operator's role allows what it does")
+
+
+def _without_role(facts: Facts, lacking: Sequence[Denied]) -> Finding:
+    """So much is missing that it is not one right that was forgotten, but the role."""
+    account = lacking[0].who.removeprefix("system:serviceaccount:")
+    rest = f" and {len(lacking) - TOLD_ONE_BY_ONE} things more"
+    message = f"the operator ({account}) may not {', '.join(one.right for one in lacking[:TOLD_ONE_BY_ONE])}{rest}"
+    step = "Its role is not there, or not bound to it: install the chart (helm upgrade --install), or name its namespace with --operator-namespace."
+    beside = "An operator that runs beside the cluster has the rights of its kubeconfig, which are not looked at here."
+    return Finding(Status.FAIL, message, steps=(step, beside), names={"OPERATOR_NAMESPACE": facts.home})
 
 
 def _grant(facts: Facts) -> Iterator[Finding]:
