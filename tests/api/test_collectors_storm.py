@@ -78,17 +78,18 @@ async def make_all(client: Client, site: Site, owners: int, each: int) -> list[s
     return [name for _, name in names]
 
 
+@pytest.mark.timeout(300)
 async def test_grouping_and_storm_digest_a_thousand_pods_make_a_handful_of_mails_that_list_every_one(
     control_plane, site
 ):
     async with client_of(control_plane) as client:
         pods = await make_all(client, site, owners=50, each=20)
-        policy = site.make_policy(grouping={"waitSeconds": 5, "periodSeconds": 1}, severity={"default": "Warning"})
+        policy = site.make_policy(grouping={"waitSeconds": 12, "periodSeconds": 30}, severity={"default": "Warning"})
         async with component(client, site.namespace) as running:
             running.collectors.policy_changed(policy)
             await until(lambda: running.collectors.matched_pods == 1000, "all pods are seen", 60)
             await crash_all(client, site.namespace, pods)
-            await until(lambda: len(set(told(site))) >= 50, "every incident is told", 60)
+            await until(lambda: len(set(told(site))) >= 50, "every incident is told", 150)
             await running.collectors.idle()
             messages = site.messages()
             assert len(site.incidents()) == 50
@@ -99,9 +100,9 @@ async def test_grouping_and_storm_digest_a_thousand_pods_make_a_handful_of_mails
         name for message in messages for row in rows(message) for name in pods if f"{name}," in row or f",{name}" in row
     }
     assert listed == set(pods)
-    text = mail_of(messages[0]).text
-    assert "w00" in text
-    assert mail_of(messages[0]).subject
+    mails = [mail_of(message) for message in messages]
+    assert any("w00" in mail.text for mail in mails)
+    assert all(mail.subject for mail in mails)
 
 
 class DyingClient(Client):
