@@ -244,7 +244,7 @@ async def test_recovered_mail_of_what_a_digest_told_is_in_the_digests_thread(con
     owners = ("alpha", "beta")
     for owner in owners:
         site.make_pod(f"{owner}-0", looping(now()), owner=owner)
-    policy = site.make_policy(grouping=TOGETHER)
+    policy = site.make_policy(grouping=TOGETHER | {"waitSeconds": 4})
     async with client_of(control_plane) as client, component(client, site.namespace) as running:
         running.collectors.policy_changed(policy)
         (first,) = await until(lambda: running.outbox.bodies[:1], "the digest is there")
@@ -266,7 +266,7 @@ async def test_recovered_mail_of_what_a_digest_told_is_in_the_digests_thread(con
 async def test_repeat_interval_reminders_of_many_share_a_mail(control_plane, site):
     for owner in ("alpha", "beta"):
         site.make_pod(f"{owner}-0", looping(now()), owner=owner)
-    policy = site.make_policy(grouping=TOGETHER | {"repeatSeconds": 3})
+    policy = site.make_policy(grouping=TOGETHER | {"waitSeconds": 4, "repeatSeconds": 3})
     async with client_of(control_plane) as client, component(client, site.namespace) as running:
         running.collectors.policy_changed(policy)
         (first,) = await until(lambda: running.outbox.bodies[:1], "it is told")

@@ -372,6 +372,7 @@ async def test_a_kill_while_a_batch_is_sent_leaves_one_copy_at_most_and_loses_no
         await first.crash()
         second.start()
         statuses = await finished(second, *names)
+        await until(lambda: second.outbox.queue_depth == 0)
         await second.kill()
         assert await second.journal() == {}
     [mail] = mails(server)
@@ -417,6 +418,7 @@ async def test_kills_at_random_moments_lose_no_message_of_a_batch(client, namesp
         last = Desk(client, namespace, Outlets(outlet(server.port)))
         last.start()
         statuses = await finished(last, *names)
+        await until(lambda: last.outbox.queue_depth == 0)
         await last.kill()
         assert await last.journal() == {}
     told = Counter(name for mail in mails(server) for name in re.findall(r"This is what (\S+) says", text_of(mail)))

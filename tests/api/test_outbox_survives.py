@@ -101,6 +101,7 @@ async def test_a_process_that_dies_between_journal_and_body_leaves_an_uncertain_
         assert status["recipientResults"][0]["result"] == "Uncertain"
         assert status["attempts"] == 1
         status = await second.finished("between")
+        await until(lambda: second.outbox.queue_depth == 0)
         await second.kill()
         assert await second.journal() == {}
     assert condition(status)["reason"] == "AcceptedByServer"
@@ -165,6 +166,7 @@ async def test_kills_at_random_moments_lose_nothing_and_double_at_most_once(clie
         last = Desk(client, namespace, outlets)
         last.start()
         statuses = [await last.finished(name) for name in names]
+        await until(lambda: last.outbox.queue_depth == 0)
         await last.kill()
         assert await last.journal() == {}
     copies = Counter(message_ids([raw for _, _, raw in server.inbox.messages]))
@@ -185,6 +187,7 @@ async def test_an_orderly_stop_leaves_no_journal_entry_and_no_connection(client,
         await until(lambda: server.inbox.messages)
         await one.outbox.drain(5)
         sent = len(server.inbox.messages)
+        await until(lambda: one.outbox.queue_depth == 0)
         await one.kill()
         assert await one.journal() == {}
         assert len(server.inbox.messages) == sent
@@ -299,6 +302,7 @@ async def test_mail_that_was_taken_is_told_in_the_journal_and_its_successor_writ
             assert condition(status)["reason"] == "AcceptedByServer"
             assert (status["attempts"], status["recipientResults"][0]["code"]) == (1, 250)
             assert status["messageID"].encode() in message_ids([raw for _, _, raw in server.inbox.messages])
+        await until(lambda: second.outbox.queue_depth == 0)
         await second.kill()
         assert await second.journal() == {}
     assert len(server.inbox.messages) == 4
@@ -387,6 +391,7 @@ async def test_a_result_that_cannot_be_written_keeps_its_journal_entry_until_it_
         assert one.outbox.queue_depth == 1
         proxy.plan = lambda _: None
         await one.finished("unwritten")
+        await until(lambda: one.outbox.queue_depth == 0)
         await until(lambda: one.outbox.queue_depth == 0)
         await one.kill()
         assert await one.journal() == {}
