@@ -7,7 +7,7 @@ from typing import Any
 from charts.described import Described, leaves
 from charts.flags import ELSEWHERE, config_options, default_of, key_of
 from charts.rights import Right
-from charts.texts import between
+from watchbell.generated import between
 
 
 def with_table(page: str, values: tuple[Described, ...]) -> str:

@@ -5,8 +5,6 @@ Commands, flags, log keys, metrics, SMTP reasons with their cures, the doctor's 
 `python -m watchbell.reference [--check]`; with `--check` nothing is written and the exit code says whether the pages are current.
 """
 
-import argparse
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from watchbell.cli.main import parser as command_line
 from watchbell.cli.manual import commands_page
 from watchbell.doctor.article import article, index
 from watchbell.doctor.catalog import CHECKS
+from watchbell.generated import between, command
 from watchbell.logs import KEYS
 from watchbell.settings import OPTIONS
 from watchbell.smtp.context import ReplyContext
@@ -27,14 +26,14 @@ from watchbell.smtp.natures import NATURES
 from watchbell.smtp.providers import PROVIDERS
 from watchbell.smtp.remedies import remedies
 
-PAGES = Path("docs/operations")
+PAGES = "docs/operations"
 ROOT = Path(__file__).resolve().parents[2]
-LIMITS = Path("docs/limits.md")
+LIMITS = "docs/limits.md"
 MIB = 1024 * 1024
 MADE = "<!-- Made by `make generate`; do not edit. -->"
 EXAMPLE = ReplyContext(host="smtp.example.com", port=587)
-ARTICLES = Path("docs/doctor")
-"""The doctor's, one for each check."""
+ARTICLES = "docs/doctor"
+"""The doctor's, one for each check. Every file in it is made here."""
 
 
 FLAGS = """# Flags of `watchbell run`
@@ -141,15 +140,6 @@ def _number(count: int) -> str:
     return f"{count:,}" if count else ""
 
 
-def with_section(text: str, name: str, content: str) -> str:
-    """A written page with the part between its two marks made anew. Raises ValueError for a page without them."""
-    pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-    replaced, count = pattern.subn(lambda found: f"{found[1]}\n{content}\n{found[2]}", text)
-    if count != 1:
-        raise ValueError(f"a page needs the marks <!-- {name}: ... --> and <!-- /{name} --> once")
-    return replaced
-
-
 def logs_page() -> str:
     """Every key of a log line."""
     return f"{MADE}\n{LOGS}" + "".join(f"| `{key}` | {meaning} |\n" for key, meaning in KEYS.items())
@@ -159,34 +149,23 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def pages() -> Mapping[Path, str]:
-    """All pages by their path."""
+def pages(root: Path = ROOT) -> Mapping[str, str]:
+    """All pages by their path below the repository."""
     return {
-        PAGES / "commands.md": f"{MADE}\n{commands_page(command_line())}",
-        ARTICLES / "README.md": f"{MADE}\n{index()}",
-        **{ARTICLES / f"{check.id}.md": article(check) for check in CHECKS},
-        PAGES / "flags.md": flags_page(),
-        PAGES / "logs.md": logs_page(),
-        PAGES / "metrics.md": metrics_page(),
-        PAGES / "smtp-reasons.md": smtp_page(),
-        LIMITS: with_section((ROOT / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),
+        f"{PAGES}/commands.md": f"{MADE}\n{commands_page(command_line())}",
+        f"{ARTICLES}/README.md": f"{MADE}\n{index()}",
+        **{f"{ARTICLES}/{check.id}.md": article(check) for check in CHECKS},
+        f"{PAGES}/flags.md": flags_page(),
+        f"{PAGES}/logs.md": logs_page(),
+        f"{PAGES}/metrics.md": metrics_page(),
+        f"{PAGES}/smtp-reasons.md": smtp_page(),
+        LIMITS: between((root / LIMITS).read_text(encoding="utf-8"), "providers", providers_table()),
     }
 
 
 def main() -> int:
     """Write or check; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is not current")
-    check = parser.parse_args().check
-    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if check:
-        for path in stale:
-            sys.stderr.write(f"{path} is not current: run make generate\n")
-        return 1 if stale else 0
-    for path, text in pages().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return 0
+    return command("watchbell.reference", pages, ROOT, (ARTICLES,))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import yaml
 from charts.described import ValuesError, leaves, read_values
 from charts.flags import ELSEWHERE, key_of
 from charts.rights import read_rights
-from charts.texts import between
 from helmrig import CHARTS, ROOT
 from watchbell import __version__
 from watchbell.api.kinds import KINDS
+from watchbell.generated import between
 from watchbell.settings import OPTIONS
 
 

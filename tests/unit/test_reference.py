@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from watchbell.reference import pages, with_section
+from watchbell.generated import between
+from watchbell.reference import pages
 from watchbell.settings import OPTIONS
 from watchbell.smtp.natures import NATURES
 from watchbell.smtp.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXTS = {path.name: (path, text) for path, text in pages().items()}
+TEXTS = {Path(path).name: (path, text) for path, text in pages().items()}
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS))
@@ -32,7 +33,7 @@ def test_every_known_provider_stands_in_the_table_of_limits_with_its_numbers():
 
 def test_a_page_that_lost_its_marks_is_an_error_and_not_left_as_it_is():
     with pytest.raises(ValueError, match="needs the marks"):
-        with_section("# A page without them", "providers", "table")
+        between("# A page without them", "providers", "table")
 
 
 VERBS = {
