@@ -279,6 +279,16 @@ async def test_nobody_listens_is_one_sentence(control_plane):
     await client.close()
 
 
+async def test_a_closed_client_opens_no_connection_that_nobody_would_close(control_plane):
+    client = Client(Access(control_plane.url, None, lambda: control_plane.token, "default"))
+    await client.close()
+    with pytest.raises(Unreachable, match="is closed"):
+        await client.get(NAMESPACES, "default")
+    with pytest.raises(Unreachable, match="is closed"):
+        async for _ in client.watch(NAMESPACES, resource_version="0"):
+            pass
+
+
 async def test_a_wrong_authority_is_unreachable_and_says_certificate(control_plane):
     client = Client(Access(control_plane.url, ssl.create_default_context(), lambda: control_plane.token, "default"))
     with pytest.raises(Unreachable, match="certificate verify failed"):

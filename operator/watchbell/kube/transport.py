@@ -79,6 +79,7 @@ class Transport:
         self._on_request = on_request
         self._calls: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
+        self._is_closed = False
         self._warned: set[str] = set()
         self.turns = Turns()
 
@@ -175,13 +176,16 @@ class Transport:
             raise self._unreachable(call, error) from error
 
     async def close(self) -> None:
-        """Closes every connection; a later call would open new ones."""
+        """Closes every connection, for good: a call that was still waiting its turn is Unreachable and opens none that nobody would close."""
+        self._is_closed = True
         for session in (self._calls, self._streams):
             if session is not None:
                 await session.close()
         self._calls = self._streams = None
 
     def _session(self, limit: int) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise Unreachable(f"the client of {self._access.server} is closed")
         connector = aiohttp.TCPConnector(
             limit=limit, ssl=self._access.ssl or True, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=60
         )
