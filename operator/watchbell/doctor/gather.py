@@ -23,18 +23,16 @@ from watchbell.kube.client import (
     NAMESPACES,
     PODS,
     SECRETS,
-    SELF_SUBJECT_ACCESS_REVIEWS,
     Client,
     custom,
 )
-from watchbell.kube.crdcheck import Wanted, missing_crds
+from watchbell.kube.crdcheck import Wanted, is_allowed, missing_crds
 from watchbell.kube.errors import Forbidden, NotFound
 from watchbell.kube.resources import Resource
+from watchbell.kube.reviews import SELF_SUBJECT_REVIEWS
 
 _Found = TypeVar("_Found")
 OPERATOR_LABEL = "app.kubernetes.io/name=watchbell"
-ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)
-SELF_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False)
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies")
 AT_ONCE = 8
 READ_BY_DOCTOR = (
@@ -60,7 +58,7 @@ class Place:
 
 async def sees_all(client: Client) -> bool:
     """Whether the caller may list connectors of all namespaces."""
-    return await _is_allowed(client, Wanted("list", custom("smtpconnectors")), None, "")
+    return await is_allowed(client, Wanted("list", custom("smtpconnectors")))
 
 
 async def gather(client: Client, place: Place) -> Facts:
@@ -101,9 +99,9 @@ class _Reader:
 
     async def skew_s(self) -> float | None:
         """How far our clock is ahead: the API server dates a review of ourselves (whole seconds)."""
-        body = {"apiVersion": SELF_REVIEWS.api_version, "kind": "SelfSubjectReview"}
+        body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": "SelfSubjectReview"}
         try:
-            answer = await self._client.create(SELF_REVIEWS, body)
+            answer = await self._client.create(SELF_SUBJECT_REVIEWS, body)
         except (Forbidden, NotFound):
             return None
         theirs = moment(answer["metadata"].get("creationTimestamp"))
@@ -192,31 +190,30 @@ class _Reader:
         ]
         wanted.append(Wanted("list", custom("clustersmtpconnectors", namespaced=False)))
         wanted.append(Wanted("list", PODS, self._place.home))
-        return await self._denied(wanted, None, "")
+        return await self._denied([(one, "") for one in wanted])
 
     async def denied_operator(self, connectors: Sequence[Body]) -> tuple[Denied, ...] | None:
         """What the operator's service account may not do; None where we may not ask."""
         user = f"system:serviceaccount:{self._place.home}:{self._place.account}"
+        secrets = sorted(set(_named(connectors, self._place.home, "secrets")))
+        asked = [
+            *((one, "") for one in self._place.rights),
+            *((Wanted("get", SECRETS, namespace), name) for namespace, name in secrets),
+        ]
         try:
-            general = await self._denied(self._place.rights, user, "")
-            named = [
-                found
-                for namespace, name in sorted(set(_named(connectors, self._place.home, "secrets")))
-                for found in await self._denied([Wanted("get", SECRETS, namespace)], user, name)
-            ]
+            return await self._denied(asked, user)
         except Forbidden as error:
             self.gaps["SubjectAccessReview"] = f"you may not ask what the operator may do: {error.message}"
             return None
-        return (*general, *named)
 
-    async def _denied(self, wanted: Sequence[Wanted], user: str | None, name: str) -> tuple[Denied, ...]:
-        async def ask(one: Wanted) -> Denied | None:
+    async def _denied(self, asked: Sequence[tuple[Wanted, str]], user: str = "") -> tuple[Denied, ...]:
+        async def ask(one: Wanted, name: str) -> Denied | None:
             async with self._limit:
-                is_allowed = await _is_allowed(self._client, one, user, name)
+                allowed = await is_allowed(self._client, one, user, name)
             right = str(one).replace("secrets", f"secrets/{name}", 1) if name else str(one)
-            return None if is_allowed else Denied(user or "", right)
+            return None if allowed else Denied(user, right)
 
-        return tuple(found for found in await asyncio.gather(*map(ask, wanted)) if found is not None)
+        return tuple(found for found in await asyncio.gather(*(ask(*one) for one in asked)) if found is not None)
 
 
 def _named(connectors: Sequence[Body], home: str, what: str) -> Iterable[Key]:
@@ -230,29 +227,3 @@ def _named(connectors: Sequence[Body], home: str, what: str) -> Iterable[Key]:
 
 _SECRET_PATHS = (("auth", "secretRef"), ("tls", "caSecretRef"), ("tls", "clientCertSecretRef"))
 _MAP_PATHS = (("tls", "caConfigMapRef"),)
-
-
-async def _is_allowed(client: Client, wanted: Wanted, user: str | None, name: str) -> bool:
-    attributes = {
-        "verb": wanted.verb,
-        "group": wanted.resource.group,
-        "version": wanted.resource.version,
-        "resource": wanted.resource.plural,
-        "subresource": wanted.subresource,
-        "namespace": wanted.namespace or "",
-        "name": name,
-    }
-    resource = ACCESS_REVIEWS if user else SELF_SUBJECT_ACCESS_REVIEWS
-    spec: dict[str, Any] = {"resourceAttributes": attributes}
-    if user:
-        spec |= {
-            "user": user,
-            "groups": [
-                "system:serviceaccounts",
-                "system:authenticated",
-                f"system:serviceaccounts:{user.split(':')[2]}",
-            ],
-        }
-    kind = "SubjectAccessReview" if user else "SelfSubjectAccessReview"
-    answer = await client.create(resource, {"apiVersion": resource.api_version, "kind": kind, "spec": spec})
-    return bool(answer["status"]["allowed"])

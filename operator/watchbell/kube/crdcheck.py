@@ -6,12 +6,14 @@ Both answers are values: the caller turns them into one sentence and an exit cod
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from watchbell.api.names import GROUP, VERSION
 from watchbell.kube.client import SELF_SUBJECT_ACCESS_REVIEWS, Client, Resource
 from watchbell.kube.errors import NotFound
+from watchbell.kube.resources import SUBJECT_ACCESS_REVIEWS
 
 _AT_ONCE = 8
 
@@ -59,13 +61,17 @@ async def forbidden_verbs(client: Client, wanted: Sequence[Wanted]) -> tuple[str
 
     async def ask(one: Wanted) -> bool:
         async with limit:
-            return await _is_allowed(client, one)
+            return await is_allowed(client, one)
 
-    allowed = await asyncio.gather(*(ask(one) for one in wanted))
-    return tuple(str(one) for one, is_allowed in zip(wanted, allowed, strict=True) if not is_allowed)
+    answers = await asyncio.gather(*(ask(one) for one in wanted))
+    return tuple(str(one) for one, answer in zip(wanted, answers, strict=True) if not answer)
 
 
-async def _is_allowed(client: Client, wanted: Wanted) -> bool:
+async def is_allowed(client: Client, wanted: Wanted, user: str = "", name: str = "") -> bool:
+    """Whether `wanted` is allowed on every object of the kind, or on the one called `name`: to us, or to `user`, a service account.
+
+    `user` as in `system:serviceaccount:shop:relay`. Raises ApiError when it cannot be asked; only some may ask about others.
+    """
     attributes = {
         "verb": wanted.verb,
         "group": wanted.resource.group,
@@ -73,11 +79,13 @@ async def _is_allowed(client: Client, wanted: Wanted) -> bool:
         "resource": wanted.resource.plural,
         "subresource": wanted.subresource,
         "namespace": wanted.namespace or "",
+        "name": name,
     }
-    review = {
-        "apiVersion": SELF_SUBJECT_ACCESS_REVIEWS.api_version,
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    answer = await client.create(SELF_SUBJECT_ACCESS_REVIEWS, review)
+    spec: dict[str, Any] = {"resourceAttributes": attributes}
+    resource, kind = SELF_SUBJECT_ACCESS_REVIEWS, "SelfSubjectAccessReview"
+    if user:
+        resource, kind = SUBJECT_ACCESS_REVIEWS, "SubjectAccessReview"
+        of_namespace = f"system:serviceaccounts:{user.split(':')[2]}"
+        spec |= {"user": user, "groups": ["system:serviceaccounts", "system:authenticated", of_namespace]}
+    answer = await client.create(resource, {"apiVersion": resource.api_version, "kind": kind, "spec": spec})
     return bool(answer["status"]["allowed"])

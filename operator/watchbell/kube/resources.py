@@ -50,6 +50,7 @@ REPLICASETS = Resource("apps", "v1", "replicasets")
 JOBS = Resource("batch", "v1", "jobs")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
 SELF_SUBJECT_ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False)
+SUBJECT_ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", namespaced=False)
 
 
 def custom(plural: str, *, namespaced: bool = True) -> Resource:
