@@ -18,13 +18,12 @@ import msgspec
 
 from watchbell import metrics
 from watchbell.api.events import Action
-from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import Client
 from watchbell.kube.errors import ApiError, Invalid
 from watchbell.kube.events import EventRecorder
 from watchbell.kube.informers import Informers
-from watchbell.kube.resources import ObjectRef
+from watchbell.kube.status import Written
 from watchbell.logs import about
 from watchbell.outbox.connections import KEEPING, Connections, Keeping
 from watchbell.outbox.courier import GONE, MESSAGES, Desk, Outcome, Stopped
@@ -42,7 +41,7 @@ from watchbell.outbox.queue import QueueState, WorkingSet
 from watchbell.outbox.records.entry import Entry, doubtful
 from watchbell.outbox.records.inheritance import settle_inherited
 from watchbell.outbox.records.journal import Journal
-from watchbell.outbox.records.ledger import Ledger, Written
+from watchbell.outbox.records.ledger import Ledger
 from watchbell.outbox.retry import DEFAULT_SCHEDULE, Schedule
 from watchbell.outbox.senders import Senders
 from watchbell.outbox.settle import Settled
@@ -395,9 +394,8 @@ class Outbox:
         """A mail that did not go out is told as an Event (and a metric, and its condition), never as another mail."""
         if self._recorder is None or verdict.status != "False":
             return
-        ref = ObjectRef(API_VERSION, "EmailMessage", slot.name, slot.namespace, slot.uid)
         note = f"{verdict.reason}: {verdict.message}"
-        self._recorder.emit(ref, type_="Warning", reason="MailFailed", action=Action.SEND, note=note)
+        self._recorder.emit(slot.ref, type_="Warning", reason="MailFailed", action=Action.SEND, note=note)
 
     async def _until_quiet(self) -> None:
         while self._senders.busy or len(self._ledger):

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from watchbell.api.message import RecipientState
+from watchbell.api.names import API_VERSION
+from watchbell.kube.resources import ObjectRef
 from watchbell.outbox.note import Note
 from watchbell.outbox.outlet import ConnectorKey
 from watchbell.outbox.progress import Progress
@@ -97,6 +99,11 @@ class Slot:
         """When its object was made, in seconds since the epoch."""
         time = self.note.metadata.creation_timestamp
         return time.timestamp() if time else self.entered
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The very object, for its status and its Events."""
+        return ObjectRef(API_VERSION, "EmailMessage", self.name, self.namespace, self.uid)
 
     @property
     def label(self) -> str:

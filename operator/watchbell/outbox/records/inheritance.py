@@ -8,7 +8,9 @@ import logging
 from dataclasses import replace
 
 from watchbell.api.names import API_VERSION
-from watchbell.kube.errors import Conflict, NotFound
+from watchbell.kube.errors import NotFound
+from watchbell.kube.resources import ObjectRef
+from watchbell.kube.status import Written, write_status
 from watchbell.logs import about
 from watchbell.outbox.courier import MESSAGES, Desk
 from watchbell.outbox.letters.letter import Flaw, Letter, read
@@ -45,7 +47,9 @@ async def settle_inherited(desk: Desk, entry: Entry) -> None:
             note.status.conditions,
             desk.now(),
         )
-        await _write(desk, entry, status)
+        ref = ObjectRef(API_VERSION, "EmailMessage", entry.name, entry.namespace, entry.uid)
+        if await write_status(desk.client, MESSAGES, ref, status, None, manager=MANAGER) is Written.GONE:
+            log.info("a message of the journal is gone", extra=about(message=f"{entry.namespace}/{entry.name}"))
     desk.journal.forget(entry.uid)
 
 
@@ -60,19 +64,3 @@ def _happened(entry: Entry, progress: Progress, letter: Letter) -> Tried | Inher
         if i < len(letter.recipients)
     }
     return Tried(entry.started, results, None, taken.response)
-
-
-async def _write(desk: Desk, entry: Entry, status: dict[str, object]) -> None:
-    try:
-        await desk.client.apply_status(
-            MESSAGES,
-            entry.name,
-            status,
-            entry.namespace,
-            manager=MANAGER,
-            api_version=API_VERSION,
-            kind="EmailMessage",
-            uid=entry.uid,
-        )
-    except (NotFound, Conflict):
-        log.info("a message of the journal is gone", extra=about(message=f"{entry.namespace}/{entry.name}"))

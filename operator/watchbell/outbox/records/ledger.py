@@ -10,13 +10,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from watchbell.api.conditions import find
-from watchbell.api.names import API_VERSION
 from watchbell.kube.client import Client
-from watchbell.kube.errors import Conflict, NotFound
+from watchbell.kube.status import Written, write_status
 from watchbell.kube.workqueue import WorkQueue
 from watchbell.outbox.courier import MESSAGES
 from watchbell.outbox.records.journal import Journal
@@ -29,14 +27,6 @@ log = logging.getLogger(__name__)
 MANAGER = "watchbell-outbox"
 _WORKERS = 8
 _LATER_WORKERS = 4
-
-
-class Written(StrEnum):
-    """What became of a result."""
-
-    APPLIED = "Applied"
-    UNCHANGED = "Unchanged"
-    GONE = "Gone"
 
 
 OnWritten = Callable[[Slot, Settled, Written], None]
@@ -104,23 +94,11 @@ class Ledger:
         is_news = is_news or result.settled.is_in_line
         if not is_news and not result.settled.verdict.is_final:
             return Written.UNCHANGED
-        try:
-            await client.apply_status(
-                MESSAGES,
-                slot.name,
-                status,
-                slot.namespace,
-                manager=MANAGER,
-                api_version=API_VERSION,
-                kind="EmailMessage",
-                uid=slot.uid,
-            )
-        except (NotFound, Conflict):
-            # The object was deleted, or another one has its name now: its result is nobody's any more.
-            return Written.GONE
-        slot.conditions = tuple(status["conditions"])
-        slot.written = result.settled.progress
-        return Written.APPLIED
+        written = await write_status(client, MESSAGES, slot.ref, status, None, manager=MANAGER)
+        if written is Written.APPLIED:
+            slot.conditions = tuple(status["conditions"])
+            slot.written = result.settled.progress
+        return written
 
 
 def _says_the_same(before: tuple[dict[str, Any], ...], after: list[dict[str, Any]]) -> bool:
