@@ -35,7 +35,7 @@ def drafted(text: str) -> Draft:
     draft = Draft()
     if not given.get("smarthost"):
         raise UnreadableError("there is no smarthost: give global.smtp_smarthost")
-    _address(draft, str(given["smarthost"]))
+    draft.set_address("smtp_smarthost", str(given["smarthost"]))
     for name, value in given.items():
         _take(draft, name, f"smtp_{name}", value)
     _decide_tls(draft, given)
@@ -60,15 +60,6 @@ def _email_configs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         for config in receiver.get("email_configs") or ()
     ]
     return [config for config in found if isinstance(config, dict)]
-
-
-def _address(draft: Draft, smarthost: str) -> None:
-    host, colon, port = smarthost.rpartition(":")
-    draft.host = (host if colon else smarthost).strip("[]")
-    if colon:
-        draft.set_port("smtp_smarthost", port)
-    else:
-        draft.port = 25
 
 
 def _take(draft: Draft, name: str, key: str, value: Any) -> None:  # noqa: ANN401 - as YAML had it
@@ -111,11 +102,7 @@ def _take_tls(draft: Draft, key: str, given: Mapping[str, Any]) -> None:
                     path, "put the file into a ConfigMap: kubectl create configmap smtp-ca --from-file=ca.crt=FILE"
                 )
             case "cert_file" | "cert":
-                draft.has_client_certificate = True
-                draft.change(
-                    path,
-                    "put both files into a Secret that opts in: kubectl create secret tls smtp-client --cert=FILE --key=FILE",
-                )
+                draft.set_client_certificate(path)
             case "key_file" | "key":
                 pass
             case "server_name":

@@ -80,11 +80,7 @@ def _take(draft: Draft, key: str, value: Any) -> None:  # noqa: ANN401 - as Pyth
         case "EMAIL_TIMEOUT" if text.isdecimal():
             draft.timeout_s = min(max(int(text), 1), 60)
         case "EMAIL_SSL_CERTFILE" if text:
-            draft.has_client_certificate = True
-            draft.change(
-                key,
-                "put both files into a Secret that opts in: kubectl create secret tls smtp-client --cert=FILE --key=FILE",
-            )
+            draft.set_client_certificate(key)
         case "EMAIL_BACKEND" if text != SMTP_BACKEND:
             draft.refuse(key, f"{text[:80]} does not speak SMTP; the connector does")
         case "SERVER_EMAIL":

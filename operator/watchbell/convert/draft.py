@@ -85,6 +85,23 @@ class Draft:
         else:
             self.refuse(key, f"must be a port from 1 to 65535, not {text[:40]!r}")
 
+    def set_address(self, key: str, text: str) -> None:
+        """`host:port` as Go programs write it, IPv6 in brackets; port 25 where none is given."""
+        host, colon, port = text.rpartition(":")
+        self.host = (host if colon else text).strip("[]")
+        if colon:
+            self.set_port(key, port)
+        else:
+            self.port = 25
+
+    def set_client_certificate(self, key: str) -> None:
+        """A certificate in a file, which stands in a Secret here."""
+        self.has_client_certificate = True
+        self.change(
+            key,
+            "put both files into a Secret that opts in: kubectl create secret tls smtp-client --cert=FILE --key=FILE",
+        )
+
     def set_password(self, key: str, text: str) -> None:
         """A password, unless it is only the mask that a panel shows in its place."""
         if text and not text.strip("*"):

@@ -18,7 +18,7 @@ def drafted(text: str) -> Draft:
     """The draft. Raises UnreadableError: no such section, or no such file."""
     given = _variables(text) if _PREFIX in text and "[smtp]" not in text else _section(text)
     draft = Draft()
-    _address(draft, given.get("host") or "localhost:25")
+    draft.set_address("host", given.get("host") or "localhost:25")
     for name, value in given.items():
         _take(draft, name, value)
     _decide_tls(draft, given)
@@ -53,15 +53,6 @@ def _unquoted(text: str) -> str:
     return text.strip()
 
 
-def _address(draft: Draft, text: str) -> None:
-    host, colon, port = text.rpartition(":")
-    draft.host = (host if colon else text).strip("[]")
-    if colon:
-        draft.set_port("host", port)
-    else:
-        draft.port = 25
-
-
 def _take(draft: Draft, name: str, value: str) -> None:
     match name:
         case "user":
@@ -78,11 +69,7 @@ def _take(draft: Draft, name: str, value: str) -> None:
             if flag(value):
                 draft.refuse(name, "certificates are verified: trust a private CA with spec.tls.caConfigMapRef instead")
         case "cert_file" if value:
-            draft.has_client_certificate = True
-            draft.change(
-                name,
-                "put both files into a Secret that opts in: kubectl create secret tls smtp-client --cert=FILE --key=FILE",
-            )
+            draft.set_client_certificate(name)
         case "host" | "starttls_policy" | "ehlo_identity" | "cert_file" | "key_file":
             pass
         case _ if name in _IGNORED:
