@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from watchbell.mail import page, plain
 from watchbell.mail.document import Document, Facts, Paragraph, Rendered, Tone, moment, span
 from watchbell.mail.facts import Moment
-from watchbell.mail.untrusted import name, visible
+from watchbell.mail.untrusted import qualified, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class DrillFacts:
 def subject_of(facts: DrillFacts) -> str:
     """The same for every drill of a connector, so that a filter can sort them."""
     on = f" on {visible(facts.cluster, 80)}" if facts.cluster else ""
-    return visible(f"Fire drill of mail from {_connector(facts)}{on}", 240)
+    return visible(f"Fire drill of mail from {qualified(facts.namespace, facts.connector)}{on}", 240)
 
 
 def render_drill(facts: DrillFacts) -> Rendered:
     """The mail."""
     cluster = visible(facts.cluster, 80)
-    connector, every = _connector(facts), span(facts.period_seconds)
+    connector, every = qualified(facts.namespace, facts.connector), span(facts.period_seconds)
     details = (
         ("Cluster", cluster),
         ("Connector", connector),
@@ -55,7 +55,3 @@ def render_drill(facts: DrillFacts) -> Rendered:
         origin=f"Sent by watchbell because spec.drill of connector {connector} asks for it.",
     )
     return Rendered(subject_of(facts), plain.write(document), page.write(document))
-
-
-def _connector(facts: DrillFacts) -> str:
-    return f"{name(facts.namespace)}/{name(facts.connector)}" if facts.namespace else name(facts.connector)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from watchbell.mail import page, plain
 from watchbell.mail.document import Document, Facts, Paragraph, Rendered, Tone, moment
-from watchbell.mail.untrusted import name, visible
+from watchbell.mail.untrusted import name, qualified, visible
 
 _SPAM = (
     "Did it land in the spam folder? Then the sender's domain lacks an SPF, DKIM or DMARC record that fits the server above; "
@@ -37,7 +37,7 @@ class TrialFacts:
 def render_trial(facts: TrialFacts) -> Rendered:
     """The test mail."""
     cluster, server = visible(facts.cluster, 80), visible(facts.endpoint, 260)
-    connector = f"{name(facts.namespace)}/{name(facts.connector)}" if facts.namespace else name(facts.connector)
+    connector = qualified(facts.namespace, facts.connector)
     details = (
         ("Cluster", cluster),
         ("Connector", connector),

@@ -38,5 +38,10 @@ def name(text: str) -> str:
     return text if len(text) <= 253 and _NAME.fullmatch(text) else visible(text, 63)
 
 
+def qualified(namespace: str, text: str) -> str:
+    """`namespace/name`; the name alone for what has no namespace."""
+    return f"{name(namespace)}/{name(text)}" if namespace else name(text)
+
+
 def _clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + ELLIPSIS
