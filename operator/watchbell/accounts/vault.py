@@ -16,6 +16,7 @@ from watchbell.api.account import AccountRecovery
 from watchbell.api.reasons import Reason
 from watchbell.kube.client import SECRETS, Client
 from watchbell.kube.errors import Forbidden, NotFound
+from watchbell.kube.grants import grant, operator_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Vault:
                 f"kubectl -n {namespace} label secret {name} watchbell.dev/signing-key=true",
             )
         except Forbidden:
-            return self._forbidden(namespace, f"get Secret {name}", f"watchbell-{name}", f"get --resource-name={name}")
+            return self._forbidden(namespace, f"get Secret {name}", name, "get", only=name)
 
     async def make_codes(self, recovery: AccountRecovery, ring: KeyRing) -> Trouble | None:
         """Sees to it that the hashes stand, once for all; codes are mailed only after that."""
@@ -92,15 +93,13 @@ class Vault:
         )
 
     def _codes_forbidden(self, namespace: str, verb: str) -> Trouble:
-        return self._forbidden(namespace, verb, "watchbell-account-codes", "get,create")
+        return self._forbidden(namespace, verb, "account-codes", "get,create")
 
-    def _forbidden(self, namespace: str, what: str, role: str, verbs: str) -> Trouble:
-        verb, _, rest = verbs.partition(" ")
+    def _forbidden(self, namespace: str, what: str, role: str, verbs: str, *, only: str = "") -> Trouble:
         return Trouble(
             Reason.SECRET_FORBIDDEN,
-            f"the operator may not {what} in namespace {namespace}. Allow it: kubectl -n {namespace} create role {role} "
-            f"--verb={verb} --resource=secrets{f' {rest}' if rest else ''}; kubectl -n {namespace} create rolebinding {role} "
-            f"--role={role} --serviceaccount={self.home}:watchbell",
+            f"the operator may not {what} in namespace {namespace}. Allow it: "
+            f"{grant(role, verbs, 'secrets', namespace, operator_in(self.home), only=only)}",
         )
 
 

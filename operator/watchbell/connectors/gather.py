@@ -16,6 +16,7 @@ from watchbell.connectors.records import Dependency, Record
 from watchbell.connectors.tenancy import namespace_refusal, sender_refusal
 from watchbell.kube.client import CONFIGMAPS, NAMESPACES, SECRETS, Client
 from watchbell.kube.errors import Forbidden, NotFound
+from watchbell.kube.grants import grant, operator_in
 from watchbell.outbox.outlet import ConnectorKey
 
 
@@ -195,9 +196,8 @@ class Gatherer:
         except Forbidden:
             return refs_refusal(
                 Reason.SECRET_FORBIDDEN,
-                f"the operator may not get Secret {name} in namespace {namespace}. Allow it: kubectl -n {namespace} create role watchbell-{name} "
-                f"--verb=get --resource=secrets --resource-name={name}; kubectl -n {namespace} create rolebinding watchbell-{name} "
-                f"--role=watchbell-{name} --serviceaccount={self._home}:watchbell",
+                f"the operator may not get Secret {name} in namespace {namespace}. Allow it: "
+                f"{grant(name, 'get', 'secrets', namespace, operator_in(self._home), only=name)}",
             )
         return secret_view(body)
 

@@ -13,6 +13,7 @@ import aiohttp
 
 from watchbell.kube.access import Access
 from watchbell.kube.errors import ApiError, Forbidden, Unreachable, error_from_response
+from watchbell.kube.grants import grant
 from watchbell.kube.resources import PODS
 
 PROTOCOL = "v4.channel.k8s.io"
@@ -96,10 +97,7 @@ def exit_code(status: bytes) -> tuple[int, str]:
 
 def _refused(status: int, namespace: str, pod: str) -> ApiError:
     if status == 403:
-        cure = (
-            f"an administrator allows it with: kubectl -n {namespace} create role watchbell-exec --verb=get,create --resource=pods/exec; "
-            f"kubectl -n {namespace} create rolebinding watchbell-exec --role=watchbell-exec --user=YOU"
-        )
+        cure = f"an administrator allows it with: {grant('exec', 'get,create', 'pods/exec', namespace, '--user=YOU')}"
         return Forbidden(403, "Forbidden", f"you may not run commands in pods of namespace {namespace}; {cure}")
     found = error_from_response(status, b"")
     return (

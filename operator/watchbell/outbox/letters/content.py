@@ -15,6 +15,7 @@ from typing import Any, Literal
 from watchbell.api.message import RecipientState
 from watchbell.api.names import LABEL_ATTACHMENT
 from watchbell.api.reasons import Reason
+from watchbell.kube.grants import grant, operator_in
 from watchbell.outbox.progress import Progress
 from watchbell.outbox.settle import Rules, Settled, overdue, rejected
 from watchbell.outbox.verdict import waiting
@@ -97,13 +98,10 @@ def file_of(body: Mapping[str, Any], enclosure: Enclosure, namespace: str) -> Fi
 
 def not_there(enclosure: Enclosure, namespace: str) -> Lack:
     """The object does not exist."""
-    source = "--from-file" if enclosure.kind == "ConfigMap" else "generic"
-    made = (
-        f"kubectl -n {namespace} create configmap {enclosure.name} {source}={enclosure.key}"
-        if enclosure.kind == "ConfigMap"
-        else f"kubectl -n {namespace} create secret {source} {enclosure.name} --from-file={enclosure.key}; "
-        f"{_opt_in(enclosure.name, namespace)}"
-    )
+    kind = "configmap" if enclosure.kind == "ConfigMap" else "secret generic"
+    made = f"kubectl -n {namespace} create {kind} {enclosure.name} --from-file={enclosure.key}"
+    if enclosure.kind == "Secret":
+        made = f"{made}; {_opt_in(enclosure.name, namespace)}"
     return Lack(
         Reason.ATTACHMENT_NOT_FOUND,
         f"{enclosure.path}.name: there is no {enclosure.kind} {enclosure.name} in namespace {namespace}. Create it: {made}",
@@ -113,12 +111,11 @@ def not_there(enclosure: Enclosure, namespace: str) -> Lack:
 
 def forbidden(enclosure: Enclosure, namespace: str, home: str) -> Lack:
     """The operator's role does not allow to read it; `home` is the namespace of its service account."""
-    role, plural = f"watchbell-{enclosure.name}", f"{enclosure.kind.lower()}s"
+    name, plural = enclosure.name, f"{enclosure.kind.lower()}s"
     return Lack(
         Reason.ATTACHMENT_FORBIDDEN,
-        f"{enclosure.path}: the operator may not get {enclosure.kind} {enclosure.name} in namespace {namespace}. Allow it: "
-        f"kubectl -n {namespace} create role {role} --verb=get --resource={plural} --resource-name={enclosure.name}; "
-        f"kubectl -n {namespace} create rolebinding {role} --role={role} --serviceaccount={home}:watchbell",
+        f"{enclosure.path}: the operator may not get {enclosure.kind} {name} in namespace {namespace}. Allow it: "
+        f"{grant(name, 'get', plural, namespace, operator_in(home), only=name)}",
     )
 
 
