@@ -102,7 +102,7 @@ class Desk:
 
 
 @dataclass(slots=True)
-class _Sending:
+class Sending:
     """One transaction, ready or under way: what is to be known if it is cut short. `others`: entries of the messages that share its mail."""
 
     slot: Slot
@@ -121,11 +121,11 @@ class _Sending:
 
 
 @dataclass(slots=True)
-class _Round:
+class Round:
     """Messages that go one after the other; `lent` is the session that the one before left in good order, `taken` its uid."""
 
     name: str
-    waiting: deque[_Sending] = field(default_factory=deque)
+    waiting: deque[Sending] = field(default_factory=deque)
     lent: Lent | None = None
     taken: str = ""
 
@@ -139,7 +139,7 @@ class Courier:
 
     async def attempt(self, slots: Sequence[Slot], done: OnOutcome) -> None:
         """Try messages of one lane now. Whatever goes wrong is in what `done` is told; where a message stands is changed there."""
-        batch = _Round(str(next(self._rounds)))
+        batch = Round(str(next(self._rounds)))
         timer = asyncio.get_running_loop().call_later(self._desk.round_s, self._put_back, batch, done)
         try:
             for slot in slots:
@@ -147,7 +147,7 @@ class Courier:
                     done(slot, Stopped(0.0))
                     continue
                 made = await self._guarded(slot, self._prepare(slot))
-                if isinstance(made, _Sending):
+                if isinstance(made, Sending):
                     made.entry = msgspec.structs.replace(made.entry, party=batch.name, place=len(batch.waiting))
                     batch.waiting.append(made)
                 else:
@@ -162,28 +162,28 @@ class Courier:
             timer.cancel()
             self._end(batch)
 
-    async def _timed(self, sending: _Sending, batch: _Round) -> Outcome:
+    async def _timed(self, sending: Sending, batch: Round) -> Outcome:
         try:
             with metrics.SEND_SECONDS.time():
                 return await self._guarded(sending.slot, self._carry_out(sending, batch))
         finally:
             self._unused(sending)
 
-    def _put_back(self, batch: _Round, done: OnOutcome) -> None:
+    def _put_back(self, batch: Round, done: OnOutcome) -> None:
         """The relay is slow, or took one of them not: what has not begun goes to whoever has a connection."""
         while batch.waiting:
             sending = batch.waiting.popleft()
             self._unused(sending)
             done(sending.slot, Stopped(0.0))
 
-    def _end(self, batch: _Round) -> None:
+    def _end(self, batch: Round) -> None:
         for sending in batch.waiting:
             self._desk.journal.forget(sending.slot.uid)
             self._unused(sending)
         if batch.lent is not None:
             self._desk.connections.give_back(batch.lent)
 
-    def _unused(self, sending: _Sending) -> None:
+    def _unused(self, sending: Sending) -> None:
         """What the limits granted and was not used up; nothing to do once the relay was tried."""
         passed, sending.passed = sending.passed, None
         if passed is not None and sending.is_body_out:
@@ -199,7 +199,7 @@ class Courier:
             metrics.WORK_FAILURES.labels("outbox").inc()
             return Stopped(self._desk.pause_s * 30)
 
-    async def _prepare(self, slot: Slot) -> _Sending | Outcome:
+    async def _prepare(self, slot: Slot) -> Sending | Outcome:
         seen = await self._read(slot)
         return await self._compose(slot, *seen) if isinstance(seen, tuple) else seen
 
@@ -269,7 +269,7 @@ class Courier:
 
     async def _compose(
         self, slot: Slot, progress: Progress, letter: Letter, rules: Rules, body: dict[str, Any]
-    ) -> _Sending | Outcome:
+    ) -> Sending | Outcome:
         desk = self._desk
         outlet = await desk.outlets.outlet(letter.namespace, letter.connector, letter.use)
         if isinstance(outlet, Unavailable):
@@ -317,9 +317,9 @@ class Courier:
             composed.message_id,
             content_digest=progress.content_digest,
         )
-        return self._admit(_Sending(slot, progress, rules, batch, composed.payload, outlet, entry), letter)
+        return self._admit(Sending(slot, progress, rules, batch, composed.payload, outlet, entry), letter)
 
-    def _admit(self, sending: _Sending, letter: Letter) -> _Sending | Outcome:
+    def _admit(self, sending: Sending, letter: Letter) -> Sending | Outcome:
         """The last question before the wire: limits and breaker."""
         count = len(sending.batch.indexes)
         if not count:
@@ -340,20 +340,20 @@ class Courier:
             return discarded(progress, held)
         return settle(progress, held, rules, desk.now(), desk.chance())
 
-    async def _carry_out(self, sending: _Sending, batch: _Round) -> Outcome:
+    async def _carry_out(self, sending: Sending, batch: Round) -> Outcome:
         desk = self._desk
         tried = await self._send(sending, batch)
         if tried is None:
             return Stopped(desk.pause_s)
         settled = settle(sending.progress, tried, sending.rules, desk.now(), desk.chance())
         if settled.verdict.status == "True" and tried.fault is None:
-            desk.journal.accept(_accepted(sending.entry, tried), is_awaited=bool(batch.waiting))
+            desk.journal.accept(accepted_entry(sending.entry, tried), is_awaited=bool(batch.waiting))
             sending.is_taken, batch.taken = True, sending.slot.uid
             if sending.outlet.stands_in_for is not None:
                 metrics.FALLBACK_MESSAGES.inc()
         return settled
 
-    async def _send(self, sending: _Sending, batch: _Round) -> Tried | None:
+    async def _send(self, sending: Sending, batch: Round) -> Tried | None:
         """None = stopped before anything was sent: the lease or the journal is not ours now."""
         if not sending.batch.indexes:
             return Tried(sending.entry.started, sending.batch.refused)
@@ -368,7 +368,7 @@ class Courier:
                 break
         return self._result(sending, report) if report else None
 
-    async def _session(self, sending: _Sending, batch: _Round, *, fresh: bool) -> Lent | Fault:
+    async def _session(self, sending: Sending, batch: Round, *, fresh: bool) -> Lent | Fault:
         """The one that the message before left open, if it goes to the same relay."""
         connections, kept, batch.lent = self._desk.connections, batch.lent, None
         if kept is not None and not fresh and connections.serves(kept, sending.outlet.relay):
@@ -377,19 +377,19 @@ class Courier:
             connections.give_back(kept)
         return await connections.borrow(sending.outlet.relay, fresh=fresh)
 
-    def _enter(self, sending: _Sending, batch: _Round) -> None:
+    def _enter(self, sending: Sending, batch: Round) -> None:
         """The entries of this message and of those that follow it, in one write."""
         for one in (sending, *batch.waiting):
             if one.entered is None:
                 entering = self._stand(one) if one.others else self._desk.journal.enter(one.entry)
                 one.entered = asyncio.get_running_loop().create_task(entering, name="outbox-journal-entry")
 
-    async def _stand(self, sending: _Sending) -> bool:
+    async def _stand(self, sending: Sending) -> bool:
         """The entries of all messages of one mail: before its body goes out it stands in the journal which they are."""
         entering = [self._desk.journal.enter(entry) for entry in (sending.entry, *sending.others)]
         return all(await asyncio.gather(*entering))
 
-    async def _submit(self, lent: Lent, sending: _Sending, batch: _Round) -> SubmitReport | None:
+    async def _submit(self, lent: Lent, sending: Sending, batch: Round) -> SubmitReport | None:
         """One transaction on one session; the journal entry is written meanwhile."""
         desk = self._desk
         if not desk.fence(desk.margin_s):
@@ -416,7 +416,7 @@ class Courier:
             desk.connections.give_back(lent)
         return None if sending.is_stopped else report
 
-    async def _may_send_body(self, sending: _Sending, batch: _Round) -> bool:
+    async def _may_send_body(self, sending: Sending, batch: Round) -> bool:
         """The last gate: the journal holds the entry, and that the one before it was taken; and the lease outlives the send."""
         is_entered = sending.entered is not None and await sending.entered
         if is_entered and batch.taken:
@@ -425,7 +425,7 @@ class Courier:
         sending.is_stopped = not sending.is_body_out
         return sending.is_body_out
 
-    def _result(self, sending: _Sending, report: SubmitReport | Fault) -> Tried:
+    def _result(self, sending: Sending, report: SubmitReport | Fault) -> Tried:
         fault = report if isinstance(report, Fault) else report.fault
         if sending.passed is not None:
             self._desk.flow.ended(sending.passed, fault or _shared(report))
@@ -447,7 +447,8 @@ def _shared(report: SubmitReport | Fault) -> Fault | None:
     return faults[0] if len(reasons) == 1 and reasons <= {Reason.RATE_LIMITED, Reason.QUOTA_EXCEEDED} else None
 
 
-def _accepted(entry: Entry, tried: Tried) -> Entry:
+def accepted_entry(entry: Entry, tried: Tried) -> Entry:
+    """The line of the journal once the server has taken the mail: with what it answered."""
     codes = tuple((tried.results[i].code, tried.results[i].enhanced_code) for i in entry.indexes)
     return msgspec.structs.replace(entry, accepted=Accepted(tried.server_response[:128], codes))
 
@@ -458,7 +459,7 @@ def _has_hung_up(report: SubmitReport) -> bool:
     return fault is not None and fault.stage is StageName.SENDER and fault.reason in _HUNG_UP
 
 
-def _broken_off(sending: _Sending) -> SubmitReport:
+def _broken_off(sending: Sending) -> SubmitReport:
     """Our own code failed: after the journal's gate the outcome counts as unknown, before it nothing was sent."""
     outcome = RecipientOutcome.UNKNOWN if sending.is_body_out else RecipientOutcome.DEFERRED
     return SubmitReport(tuple(RecipientResult(address, outcome) for address in sending.batch.envelope.recipients))

@@ -17,7 +17,7 @@ import msgspec
 from watchbell import metrics
 from watchbell.api.message import RecipientState
 from watchbell.api.reasons import Reason
-from watchbell.outbox.courier import Courier, OnOutcome, Outcome, Stopped, _accepted, _Round, _Sending
+from watchbell.outbox.courier import Courier, OnOutcome, Outcome, Round, Sending, Stopped, accepted_entry
 from watchbell.outbox.letters.letter import Flaw, Letter, compose
 from watchbell.outbox.outlet import Outlet, Unavailable
 from watchbell.outbox.progress import Progress
@@ -111,7 +111,7 @@ class SharingCourier(Courier):
         lead = members[0]
         known, lead.slot.message_id = lead.slot.message_id, _identifier(members)
         made = await self._compose(lead.slot, lead.progress, self._letter(members), lead.rules, dict(lead.page.body))
-        if not isinstance(made, _Sending):
+        if not isinstance(made, Sending):
             lead.slot.message_id = known
             for member in members:
                 done(member.slot, _unsent(member, made, is_alone=len(members) == 1))
@@ -173,11 +173,11 @@ class SharingCourier(Courier):
             return Stopped(desk.pause_s * 10, is_held=True)
         return self._without(member.progress, member.letter, member.rules, Held(why.reason, why.message))
 
-    async def _carry(self, sending: _Sending, members: Sequence[_Member], done: OnOutcome) -> None:
+    async def _carry(self, sending: Sending, members: Sequence[_Member], done: OnOutcome) -> None:
         desk = self._desk
         try:
             with metrics.SEND_SECONDS.time():
-                tried = await self._send(sending, _Round(sending.entry.uid))
+                tried = await self._send(sending, Round(sending.entry.uid))
         finally:
             self._unused(sending)
         if tried is None:
@@ -194,7 +194,7 @@ class SharingCourier(Courier):
             own = replace(tried, results=_results(by_address, member))
             settled = settle(member.progress, own, member.rules, now, chance)
             if settled.verdict.status == "True" and own.fault is None:
-                desk.journal.accept(_accepted(entry, own))
+                desk.journal.accept(accepted_entry(entry, own))
             member.slot.message_id = sending.entry.message_id
             done(member.slot, settled)
 
@@ -238,7 +238,7 @@ def _identifier(members: Sequence[_Member]) -> str:
     return shared_id(known, uids, may_have_it=states == {RecipientState.UNCERTAIN})
 
 
-def _entry(member: _Member, lead: _Sending) -> Entry:
+def _entry(member: _Member, lead: Sending) -> Entry:
     """Its own line in the journal; of no party, since what is in doubt of one is in doubt of all."""
     sent = frozenset(lead.batch.envelope.recipients)
     indexes = tuple(i for i, address in enumerate(member.letter.recipients) if address.text in sent)
