@@ -15,7 +15,7 @@ from watchbell.api.times import moment, stamp
 from watchbell.collectors.baselines.comparison import CONTROLLER_LABELS, Marked, is_foreign, joined, lean
 from watchbell.collectors.baselines.content import Content, Unread
 from watchbell.collectors.baselines.digests import env_hash, image_digest, text_hash
-from watchbell.collectors.baselines.fleet import Alike, Motion, Subject, alike, is_ready
+from watchbell.collectors.baselines.fleet import Alike, Motion, Subject, alike
 from watchbell.collectors.baselines.quantities import canonical
 from watchbell.collectors.rules import DriftRules, Pinned
 from watchbell.collectors.seen.pod import Owner
@@ -92,7 +92,7 @@ def capture(subject: Subject, rules: DriftRules) -> CapturedWorkload | NotYet:
         return NotYet.NO_PODS
     if subject.desired is not None and subject.desired.motion is not Motion.SETTLED:
         return NotYet.MOVING
-    if not all(is_ready(pod) for group in groups for pod in group.pods):
+    if not all(pod.status.is_ready for group in groups for pod in group.pods):
         return NotYet.NOT_READY
     template = subject.desired.marked if subject.desired is not None else None
     shapes = {lean(group.marked, template) for group in groups}

@@ -183,7 +183,7 @@ def coverage(subject: Subject, groups: Sequence[Alike], now: datetime) -> Later:
     desired = subject.desired
     if desired is None or desired.nodes_wanted is None or desired.nodes_ready >= desired.nodes_wanted:
         return Later()
-    unready = [pod for group in groups for pod in group.pods if not is_ready(pod)]
+    unready = [pod for group in groups for pod in group.pods if not pod.status.is_ready]
     ages = {pod.metadata.name: _age_s(pod, now) for pod in unready}
     late = [pod for pod in unready if ages[pod.metadata.name] >= STARTING_S]
     starting = [STARTING_S - age_s for age_s in ages.values() if age_s < STARTING_S]
@@ -206,12 +206,6 @@ def _uncovered(missing: int, nodes: Sequence[str]) -> str:
     parts = [f"not ready on {shown}"] if shown else []
     parts += [f"no pod on {without} of them"] if without else []
     return f"{missing} uncovered: {', '.join(parts)}"
-
-
-def is_ready(pod: Pod) -> bool:
-    """Whether every container of it is ready, and nobody says that the pod is not: on a lost node its containers still read ready."""
-    statuses = pod.status.container_statuses
-    return bool(statuses) and all(status.ready for status in statuses) and pod.status.condition("Ready") is None
 
 
 def _age_s(pod: Pod, now: datetime) -> float:

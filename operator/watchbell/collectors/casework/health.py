@@ -127,10 +127,7 @@ def _judge_of(incident: Incident, now: datetime, conditions: tuple[tuple[str, st
 
 def is_ready(pod: Pod) -> bool:
     """Whether the pod as a whole is ready: its condition does not deny it, and all its containers are."""
-    if pod.is_finished or pod.is_being_deleted:
-        return False
-    statuses = pod.status.container_statuses
-    return pod.status.condition("Ready") is None and bool(statuses) and all(status.ready for status in statuses)
+    return pod.status.is_ready and not pod.is_finished and not pod.is_being_deleted
 
 
 def _reports(pod: Pod, conditions: tuple[tuple[str, str], ...]) -> bool:

@@ -31,13 +31,7 @@ def is_healthy(pod: Pod, container: str, since: datetime) -> bool:
 
 def is_ready(pod: Pod) -> bool:
     """Whether the pod is Ready by its condition (of which only one that is not True is kept) and by its containers."""
-    statuses = pod.status.container_statuses
-    return (
-        pod.status.phase == "Running"
-        and pod.status.condition("Ready") is None
-        and bool(statuses)
-        and all(status.ready for status in statuses)
-    )
+    return pod.status.phase == "Running" and pod.status.is_ready
 
 
 def _runs_since(status: ContainerStatus, since: datetime) -> bool:

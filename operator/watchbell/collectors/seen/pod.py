@@ -200,6 +200,12 @@ class PodStatus(msgspec.Struct, rename="camel", gc=False):
                 condition.message = condition.message[:MESSAGE_MAX_CHARACTERS]
             self.conditions = tuple(kept)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether every container is ready, and nobody says that the pod is not: on a lost node its containers still read ready."""
+        statuses = self.container_statuses
+        return bool(statuses) and all(status.ready for status in statuses) and self.condition("Ready") is None
+
     def condition(self, type_: str) -> PodCondition | None:
         """The condition of that type; of those in GOOD_CONDITIONS only one that is not True."""
         for condition in self.conditions:
