@@ -48,13 +48,15 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, has_titles: b
 
 def print_object(body: Body, form: str) -> None:
     """One object as `yaml`, `json` or `name`."""
-    match form:
-        case "name":
-            print(object_name(body))
-        case "json":
-            print(as_json(_lean(body)), end="")
-        case _:
-            print(as_yaml(_lean(body)), end="")
+    if form == "name":
+        print(object_name(body))
+    else:
+        print_data(_lean(body), form)
+
+
+def print_data(body: Body, form: str) -> None:
+    """What is no object, as `yaml` or `json`."""
+    print(as_json(body) if form == "json" else as_yaml(body), end="")
 
 
 def print_list(bodies: Sequence[Body], form: str) -> None:

@@ -6,7 +6,6 @@ Reads only: from the cluster with the caller's rights, from mail servers with th
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Coroutine, Mapping
@@ -14,11 +13,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from watchbell.cli import doctortext
 from watchbell.cli.cluster import Cluster, in_cluster
-from watchbell.cli.console import CommandError, complain, table
+from watchbell.cli.console import CommandError, complain, print_data, table
 from watchbell.cli.denials import granting
 from watchbell.cli.paint import painter
 from watchbell.cli.remedywords import in_flags
@@ -70,7 +67,7 @@ def _wish(flags: argparse.Namespace) -> Wish:
 def _list(flags: argparse.Namespace) -> int:
     checks = chosen(_wish(flags))
     if flags.output in {"json", "yaml"}:
-        _print_data({"checks": [described(check, {}) for check in checks]}, flags.output)
+        print_data({"checks": [described(check, {}) for check in checks]}, flags.output)
     else:
         table(
             ["ID", "CATEGORY", "SEVERITY", "NETWORK", "TITLE"],
@@ -277,18 +274,11 @@ def _tell(flags: argparse.Namespace, text: str) -> None:
 def _print(flags: argparse.Namespace, results: tuple[Result, ...], facts: Facts, server: str) -> None:
     match flags.output:
         case "json" | "yaml":
-            _print_data(document(results, facts.now), flags.output)
+            print_data(document(results, facts.now), flags.output)
         case "junit":
             print(junit(results, _fail_on(flags)), end="")
         case _:
             _print_text(flags, results, facts, server)
-
-
-def _print_data(body: dict[str, object], form: str) -> None:
-    if form == "json":
-        print(json.dumps(body, indent=4, ensure_ascii=False))
-    else:
-        print(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=120), end="")
 
 
 def _print_text(flags: argparse.Namespace, results: tuple[Result, ...], facts: Facts, server: str) -> None:
