@@ -47,6 +47,18 @@ def find(conditions: Sequence[Mapping[str, Any]], type_: str) -> Mapping[str, An
     return next((condition for condition in conditions if condition.get("type") == type_), None)
 
 
+def condition_of(body: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    """The condition of this type that stands in an object; empty where there is none, and in what is no object of the API."""
+    status = body.get("status")
+    conditions = status.get("conditions") if isinstance(status, Mapping) else None
+    return find(conditions, type_) or {} if isinstance(conditions, list | tuple) else {}
+
+
+def is_ready(body: Mapping[str, Any]) -> bool:
+    """Whether an object (a pod, too) says of itself that it is Ready."""
+    return condition_of(body, "Ready").get("status") == "True"
+
+
 def _since(existing: Mapping[str, Any] | None, wanted: Condition, now: datetime) -> str:
     if existing is not None and existing.get("status") == wanted.status and existing.get("lastTransitionTime"):
         return str(existing["lastTransitionTime"])

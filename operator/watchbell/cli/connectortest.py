@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from watchbell.api.conditions import find
+from watchbell.api.conditions import condition_of
 from watchbell.api.enums import ConnectorKind, StageName, StageResult
 from watchbell.api.names import API_VERSION
 from watchbell.api.reasons import Reason
@@ -88,7 +88,7 @@ async def _run(cluster: Cluster, flags: argparse.Namespace, spec: dict[str, Any]
     else:
         for line in result_lines(painter(flags.color), made):
             print(line)
-    return 0 if not flags.wait or _succeeded(made).get("status") == "True" else 1
+    return 0 if not flags.wait or condition_of(made, "Succeeded").get("status") == "True" else 1
 
 
 async def _followed(cluster: Cluster, flags: argparse.Namespace, made: Body) -> dict[str, Any]:
@@ -112,7 +112,7 @@ async def _end(client: Client, name: str, namespace: str) -> dict[str, Any]:
         body = await client.get(TESTS, name, namespace)
         if (body.get("status") or {}).get("completionTime"):
             return body
-        if _succeeded(body):
+        if condition_of(body, "Succeeded"):
             unseen_until = None
         elif unseen_until is not None and time.monotonic() > unseen_until:
             complain(
@@ -122,13 +122,9 @@ async def _end(client: Client, name: str, namespace: str) -> dict[str, Any]:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _succeeded(body: Body) -> Body:
-    return find((body.get("status") or {}).get("conditions") or (), "Succeeded") or {}
-
-
 def result_lines(brush: Painter, body: Body) -> list[str]:
     """Each stage, the verdict, and what to do."""
-    status, verdict = body.get("status") or {}, _succeeded(body)
+    status, verdict = body.get("status") or {}, condition_of(body, "Succeeded")
     lines = [brush.paint(f"{object_name(body)}: {status.get('endpoint', 'no server was reached')}", "strong"), ""]
     facts, transcript = _facts(status), [harmless(str(line)) for line in status.get("transcript") or ()]
     for stage in status.get("stages") or ():

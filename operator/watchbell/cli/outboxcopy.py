@@ -6,7 +6,7 @@ Before: `outbox` read the EmailMessage. After: it creates the copy, or deletes t
 from collections.abc import Mapping
 from typing import Any
 
-from watchbell.api.conditions import find
+from watchbell.api.conditions import condition_of
 from watchbell.api.enums import BuiltinTemplate
 from watchbell.api.message import RecipientState
 from watchbell.api.names import ANNOTATION_RETRY_OF, ANNOTATION_THREAD, API_VERSION
@@ -21,8 +21,8 @@ _HAVE_IT = frozenset({RecipientState.ACCEPTED})
 
 
 def succeeded(body: Body) -> Body:
-    """The condition `Succeeded`; empty while nothing was said about the message."""
-    return find((body.get("status") or {}).get("conditions") or (), "Succeeded") or {}
+    """The condition `Succeeded`; empty while nothing was said about it."""
+    return condition_of(body, "Succeeded")
 
 
 def is_finished(body: Body) -> bool:

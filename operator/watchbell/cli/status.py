@@ -5,28 +5,25 @@ Before: the flags. Read with the caller's rights; what may not be read says so i
 
 import argparse
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
-from watchbell.api.conditions import find
+from watchbell.api.conditions import condition_of, is_ready
 from watchbell.api.times import moment
 from watchbell.cli.cluster import Cluster, in_cluster, sentence
-from watchbell.cli.console import harmless
+from watchbell.cli.console import harmless, print_data
 from watchbell.cli.incident import kind_of, severity_of, told
 from watchbell.cli.paint import Painter, painter
 from watchbell.cli.spans import short
+from watchbell.doctor.gather import OPERATOR_LABEL
 from watchbell.kube.client import PODS, Client, custom
 from watchbell.kube.errors import Forbidden, NotFound
 from watchbell.kube.resources import Resource
 
 INCIDENTS_SHOWN = 10
-OPERATOR_LABEL = "app.kubernetes.io/name=watchbell"
 KINDS = {
     "connectors": custom("smtpconnectors"),
     "clusterConnectors": custom("clustersmtpconnectors", namespaced=False),
@@ -52,13 +49,7 @@ async def _show(cluster: Cluster, flags: argparse.Namespace) -> int:
     found, gaps = await _read(cluster, flags.operator_namespace)
     screen = Screen(found, gaps, cluster.namespace, flags.operator_namespace, datetime.now(UTC))
     if flags.output:
-        summary = screen.summary()
-        text = (
-            json.dumps(summary, indent=4, ensure_ascii=False) + "\n"
-            if flags.output == "json"
-            else yaml.safe_dump(summary, sort_keys=False, allow_unicode=True)
-        )
-        print(text, end="")
+        print_data(screen.summary(), flags.output)
     else:
         for line in screen.lines(painter(flags.color)):
             print(line)
@@ -142,7 +133,7 @@ class Screen:
             "operator": {
                 "namespace": self._home,
                 "pods": len(self._found.get("operator", ())),
-                "ready": sum(map(_is_pod_ready, self._found.get("operator", ()))),
+                "ready": sum(map(is_ready, self._found.get("operator", ()))),
             },
             "connectors": [{"name": _name(body), **_ready(body)} for body in connectors],
             "policies": [
@@ -163,7 +154,7 @@ class Screen:
         pods = self._found.get("operator", ())
         if not pods:
             return f"no pod in namespace {self._home} (--operator-namespace names another)"
-        return f"{sum(map(_is_pod_ready, pods))} of {len(pods)} pods ready in namespace {self._home}"
+        return f"{sum(map(is_ready, pods))} of {len(pods)} pods ready in namespace {self._home}"
 
     def _section(self, brush: Painter, table: _Kind, bodies: Sequence[Body]) -> Iterator[str]:
         yield brush.paint(table.title, "strong")
@@ -231,7 +222,11 @@ class Screen:
         """Those that wait, and those that failed within a day."""
         messages = self._found.get("messages", ())
         waiting = [body for body in messages if not _status(body).get("completionTime")]
-        failed = [body for body in messages if _succeeded(body).get("status") == "False" and self._is_recent(body)]
+        failed = [
+            body
+            for body in messages
+            if condition_of(body, "Succeeded").get("status") == "False" and self._is_recent(body)
+        ]
         return waiting, failed
 
     def _outbox(self) -> str:
@@ -243,12 +238,12 @@ class Screen:
         told_ = [f"{len(waiting)} waiting"]
         if waiting:
             oldest = min(waiting, key=lambda body: str(body["metadata"].get("creationTimestamp")))
-            reasons = Counter(str(_succeeded(body).get("reason", "new")) for body in waiting)
+            reasons = Counter(str(condition_of(body, "Succeeded").get("reason", "new")) for body in waiting)
             told_[0] += (
                 f" ({', '.join(f'{count} {reason}' for reason, count in reasons.most_common())}; the oldest for {self._age(oldest)})"
             )
         if failed:
-            reasons = Counter(str(_succeeded(body).get("reason")) for body in failed)
+            reasons = Counter(str(condition_of(body, "Succeeded").get("reason")) for body in failed)
             told_.append(
                 f"{len(failed)} failed within a day ({', '.join(f'{count} {reason}' for reason, count in reasons.most_common())})"
             )
@@ -298,19 +293,15 @@ def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _trouble(body: Body) -> str:
-    ready = find(_status(body).get("conditions") or (), "Ready")
-    if ready is None:
+    ready = condition_of(body, "Ready")
+    if not ready:
         return "the operator has not looked at it yet"
     return "" if ready.get("status") == "True" else str(ready.get("message", ""))
 
 
 def _ready(body: Body) -> dict[str, str]:
-    ready = find(_status(body).get("conditions") or (), "Ready") or {}
+    ready = condition_of(body, "Ready")
     return {"ready": str(ready.get("status", "Unknown")), "reason": str(ready.get("reason", ""))}
-
-
-def _succeeded(body: Body) -> Body:
-    return find(_status(body).get("conditions") or (), "Succeeded") or {}
 
 
 def _status(body: Body) -> Body:
@@ -320,9 +311,3 @@ def _status(body: Body) -> Body:
 def _name(body: Body) -> str:
     """`shop/default`; `cluster/default` for a kind without namespace."""
     return f"{body['metadata'].get('namespace') or 'cluster'}/{body['metadata']['name']}"
-
-
-def _is_pod_ready(pod: Body) -> bool:
-    return any(
-        one.get("type") == "Ready" and one.get("status") == "True" for one in _status(pod).get("conditions") or ()
-    )

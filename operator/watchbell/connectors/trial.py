@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from watchbell.api.conditions import Condition, find, merge
+from watchbell.api.conditions import Condition, condition_of, merge
 from watchbell.api.enums import Level, TestLevel
 from watchbell.api.meta import parse
 from watchbell.api.names import API_VERSION
@@ -240,8 +240,7 @@ def _running() -> tuple[Condition, ...]:
 
 
 def _has_begun(body: Mapping[str, Any]) -> bool:
-    succeeded = find((body.get("status") or {}).get("conditions") or [], "Succeeded") or {}
-    return succeeded.get("reason") == Reason.SENDING
+    return condition_of(body, "Succeeded").get("reason") == Reason.SENDING
 
 
 def _ended(reason: Reason, message: str, *, is_good: bool = False) -> tuple[Condition, ...]:

@@ -4,10 +4,11 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from watchbell.api.conditions import condition_of
 from watchbell.api.enums import ConnectorKind, TlsMode
 from watchbell.api.names import DEFAULT_CONNECTOR
 from watchbell.api.times import moment
-from watchbell.doctor.facts import Body, Facts, Source, condition, name_of, names_of, part, spec_of, status_of
+from watchbell.doctor.facts import Body, Facts, Source, name_of, names_of, part, spec_of, status_of
 from watchbell.doctor.model import Category, Check, Finding, Severity, Status, change, high, low, medium
 from watchbell.smtp.providers import provider_of, warnings
 
@@ -53,7 +54,7 @@ def _users(facts: Facts) -> set[str]:
 
 def _ready(facts: Facts) -> Iterator[Finding]:
     for body in facts.connectors if facts.source is Source.CLUSTER else ():
-        ready, status = condition(body, "Ready"), status_of(body)
+        ready, status = condition_of(body, "Ready"), status_of(body)
         what, names = name_of(body), names_of(facts, body)
         if status.get("observedGeneration") != part(body, "metadata", "generation"):
             message = "the operator has not looked at this version of the spec yet: is it running?"

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from watchbell.api.conditions import condition_of
 from watchbell.api.enums import ConnectorKind
 from watchbell.api.times import moment
-from watchbell.doctor.facts import Body, Facts, Source, condition, listed, name_of, names_of, part, spec_of, status_of
+from watchbell.doctor.facts import Body, Facts, Source, listed, name_of, names_of, part, spec_of, status_of
 from watchbell.doctor.model import Category, Check, Finding, Severity, Status, change, high, low, medium
 
 STUCK_S = 900.0
@@ -33,11 +34,11 @@ def _outbox(facts: Facts) -> Iterator[Finding]:
         yield Finding(Status.PASS, f"{len(waiting)} messages wait, none for longer than {STUCK_S / 60:.0f} minutes")
         return
     oldest = stuck[0]
-    reasons = Counter(str(condition(body, "Succeeded").get("reason", "not seen by the operator")) for body in stuck)
+    reasons = Counter(str(condition_of(body, "Succeeded").get("reason", "not seen by the operator")) for body in stuck)
     evidence = (
         ("oldest", f"{name_of(oldest)}, {_waits_s(oldest, facts.now) / 60:.0f} minutes"),
         *((reason, str(count)) for reason, count in reasons.most_common()),
-        ("message", str(condition(oldest, "Succeeded").get("message", ""))),
+        ("message", str(condition_of(oldest, "Succeeded").get("message", ""))),
     )
     message = (
         f"{len(stuck)} messages wait for longer than {STUCK_S / 60:.0f} minutes; mostly {reasons.most_common(1)[0][0]}"
@@ -48,7 +49,7 @@ def _outbox(facts: Facts) -> Iterator[Finding]:
 def _waits_s(body: Body, now: datetime) -> float:
     """Since it was made or, if that is later, since it was to be sent; a message that is held on purpose does not wait."""
     start = max(filter(None, (_made(body), moment(str(spec_of(body).get("notBeforeTime") or "")))), default=None)
-    is_held = condition(body, "Succeeded").get("reason") in HELD
+    is_held = condition_of(body, "Succeeded").get("reason") in HELD
     return 0.0 if start is None or is_held else (now - start).total_seconds()
 
 
@@ -58,7 +59,7 @@ def _failed(facts: Facts) -> Iterator[Finding]:
     failed = [
         body
         for body in facts.of("EmailMessage")
-        if condition(body, "Succeeded").get("status") == "False"
+        if condition_of(body, "Succeeded").get("status") == "False"
         and (moment(str(status_of(body).get("completionTime") or "")) or facts.now) > facts.now - RECENT
     ]
     if not failed:
@@ -66,7 +67,10 @@ def _failed(facts: Facts) -> Iterator[Finding]:
     for reason, bodies in _by_reason(failed).items():
         names = ", ".join(name_of(body) for body in bodies[:NAMED_MAX])
         more = f" and {len(bodies) - NAMED_MAX} more" if len(bodies) > NAMED_MAX else ""
-        evidence = (("messages", names + more), ("message", str(condition(bodies[0], "Succeeded").get("message", ""))))
+        evidence = (
+            ("messages", names + more),
+            ("message", str(condition_of(bodies[0], "Succeeded").get("message", ""))),
+        )
         yield Finding(
             Status.WARN,
             f"{len(bodies)} messages failed within a day: {reason}",
@@ -79,14 +83,14 @@ def _failed(facts: Facts) -> Iterator[Finding]:
 def _by_reason(bodies: list[Body]) -> dict[str, list[Body]]:
     found: dict[str, list[Body]] = {}
     for body in bodies:
-        found.setdefault(str(condition(body, "Succeeded").get("reason")), []).append(body)
+        found.setdefault(str(condition_of(body, "Succeeded").get("reason")), []).append(body)
     return found
 
 
 def _policy_ready(facts: Facts) -> Iterator[Finding]:
     for body in facts.of("CollectorPolicy") if facts.source is Source.CLUSTER else ():
-        ready, what, names = condition(body, "Ready"), name_of(body), names_of(facts, body)
-        refs = condition(body, "ResolvedRefs")
+        ready, what, names = condition_of(body, "Ready"), name_of(body), names_of(facts, body)
+        refs = condition_of(body, "ResolvedRefs")
         if status_of(body).get("observedGeneration") != part(body, "metadata", "generation"):
             yield Finding(
                 Status.WARN, "the operator has not looked at this version of the policy yet", what, names=names

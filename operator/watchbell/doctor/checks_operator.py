@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from watchbell.api.conditions import is_ready
 from watchbell.api.meta import LabelSelector, selects
 from watchbell.api.times import moment
 from watchbell.doctor.facts import Body, Denied, Facts, Source, listed, part, spec_of, status_of
@@ -81,7 +82,7 @@ def _running(facts: Facts) -> Iterator[Finding]:
         return
     names = {"OPERATOR_NAMESPACE": facts.home, "NAMESPACE": facts.home}
     pods = facts.of("Pod")
-    ready = [pod for pod in pods if _is_ready(pod)]
+    ready = [pod for pod in pods if is_ready(pod)]
     evidence = tuple((str(pod["metadata"]["name"]), str(status_of(pod).get("phase"))) for pod in pods[:8])
     if ready:
         yield Finding(
@@ -97,12 +98,6 @@ def _running(facts: Facts) -> Iterator[Finding]:
     else:
         message = f"there is no pod with the label app.kubernetes.io/name=watchbell in namespace {facts.home}"
         yield Finding(Status.FAIL, message, f"Namespace {facts.home}", names=names)
-
-
-def _is_ready(pod: Body) -> bool:
-    return any(
-        one.get("type") == "Ready" and one.get("status") == "True" for one in listed(status_of(pod), "conditions")
-    )
 
 
 def _lease_age_s(facts: Facts) -> float | None:

@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from watchbell.api.conditions import find
 from watchbell.api.enums import ConnectorKind
 from watchbell.connectors.credentials import SecretView
 from watchbell.smtp.model import ProbeReport, Relay
@@ -120,11 +119,6 @@ def status_of(body: Body) -> Mapping[str, Any]:
     """The status, empty where it is none."""
     status = body.get("status")
     return status if isinstance(status, Mapping) else {}
-
-
-def condition(body: Body, type_: str) -> Mapping[str, Any]:
-    """The condition of this type, empty where it is none."""
-    return find(status_of(body).get("conditions") or (), type_) or {}
 
 
 def part(node: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - bodies that users wrote

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from watchbell.api.conditions import is_ready
 from watchbell.doctor.catalog import CHECKS
-from watchbell.doctor.facts import Body, listed, status_of
+from watchbell.doctor.facts import Body, status_of
 from watchbell.doctor.model import Finding, Result, Status
 
 CONTAINER = "watchbell"
@@ -17,17 +18,11 @@ CONTAINER = "watchbell"
 def chosen_pod(pods: Sequence[Body]) -> tuple[str, str] | None:
     """Name and container of a ready pod, else of one that runs; None if there is neither."""
     running = [pod for pod in pods if status_of(pod).get("phase") == "Running"]
-    ranked = sorted(running, key=lambda pod: (not _is_ready(pod), str(pod["metadata"]["name"])))
+    ranked = sorted(running, key=lambda pod: (not is_ready(pod), str(pod["metadata"]["name"])))
     if not ranked:
         return None
     names = [str(container["name"]) for container in ranked[0]["spec"]["containers"]]
     return str(ranked[0]["metadata"]["name"]), CONTAINER if CONTAINER in names else names[0]
-
-
-def _is_ready(pod: Body) -> bool:
-    return any(
-        one.get("type") == "Ready" and one.get("status") == "True" for one in listed(status_of(pod), "conditions")
-    )
 
 
 def results_of(text: str, pod: str) -> tuple[Result, ...] | str:
